@@ -1,0 +1,20 @@
+# `make demo` and `make test` work from a fresh clone with Python 3.11, pip and make.
+.PHONY: demo test test-all check setup clean
+
+demo: setup  ## Train, convert, verify, run and measure, on real digits.
+	.venv/bin/python examples/demo.py
+
+test: setup  ## The default suite: under 15 minutes on 2 cores.
+	.venv/bin/python -m pytest
+
+test-all: setup  ## Everything, long sweeps and clean environments included.
+	.venv/bin/python -m pytest -m "slow or not slow"
+
+check: setup  ## Lint, format and types.
+	scripts/check
+
+setup:
+	@scripts/setup
+
+clean:
+	rm -rf .venv build dist *.egg-info

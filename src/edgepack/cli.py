@@ -1,0 +1,48 @@
+"""The command `edgepack`: its sub-commands by name, each imported when it is called."""
+
+from cyclopts import App, CycloptsError
+
+from edgepack import __version__
+
+# sub-command -> (where its function lives, what --help of `edgepack` says of it)
+_COMMANDS = {
+    "train": ("edgepack.train.cli:train", "Train a recipe on real data."),
+    "recipes": ("edgepack.train.cli:recipes", "List the recipes."),
+    "convert": ("edgepack.convert.cli:convert", "Convert a Keras model to proved TFLite and ONNX files, as a pack."),
+    "inspect": ("edgepack.runtime.cli:inspect", "Show what a pack or a file holds."),
+    "verify": ("edgepack.runtime.cli:verify", "Check a pack's digests and golden answers on this device."),
+    "run": ("edgepack.runtime.cli:run", "Run raw samples through a pack."),
+    "bench": ("edgepack.benchmarks.cli:bench", "Measure every variant, engine and thread count on this device."),
+    "devices": ("edgepack.runtime.cli:devices", "Show this device, its engines and providers."),
+}
+
+
+def make_app() -> App:
+    """The command with its lazily imported sub-commands."""
+    app = App(
+        name="edgepack",
+        help="From a Keras model to the fastest file that is still right, on the device in front of you.",
+        version=__version__,
+        exit_on_error=False,
+        print_error=False,
+        suppress_keyboard_interrupt=False,
+        result_action="return_value",
+        help_on_error=False,
+    )
+    for name, (place, text) in _COMMANDS.items():
+        app.command(place, name=name, help=text)
+    app.register_install_completion_command(name="--install-completion")
+    return app
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; raises `EdgepackError` for what the user can mend. Returns the exit code."""
+    try:
+        result = make_app()(arguments)
+    except CycloptsError as error:
+        from edgepack import console
+
+        console.note(f"edgepack: {' '.join(str(error).split())}")
+        console.note("edgepack: see edgepack --help")
+        return 2
+    return int(result or 0)
