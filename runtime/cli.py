@@ -1,0 +1,233 @@
+"""The commands `run`, `inspect`, `verify` and `devices`: thin skins over the runtime."""
+
+import zipfile
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from cyclopts import Parameter
+
+from edgepack import console
+from edgepack.runtime import engines, providers
+from edgepack.runtime.device import this_device
+from edgepack.runtime.errors import InputError, MissingFileError, PackError
+from edgepack.runtime.loading import load
+from edgepack.runtime.manifest import Manifest
+from edgepack.runtime.pack import Pack, is_pack
+from edgepack.runtime.session import Session
+from edgepack.runtime.steps.outputs import Score
+from edgepack.runtime.tensor import describe
+from edgepack.runtime.verify import verify as verify_pack
+
+Json = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+def run(
+    model: Path,
+    /,
+    *samples: Path,
+    variant: str = "auto",
+    engine: str | None = None,
+    provider: str = "auto",
+    threads: int | None = None,
+    strict: Annotated[bool, Parameter(negative="")] = False,
+    json: Json = False,
+) -> int:
+    """Run raw samples through a pack and print readable results.
+
+    Args:
+        model: A pack, or a bare .tflite or .onnx file.
+        samples: Raw samples: image files for a model of images; .npz files hold tensors by input name, .npy files one.
+        variant: The name of a variant, a precision, or "auto".
+        engine: "onnx" or "litert"; by default the first installed that reads the variant.
+        provider: Where to run, best first, separated by commas: auto, cpu, or an engine's own name.
+        threads: Threads one call may use; by default the cores this process may use.
+        strict: Refuse any fallback.
+        json: Print one JSON document on stdout and nothing else.
+    """
+    if not samples:
+        raise InputError(f"no sample to run; give one or more: edgepack run {model} SAMPLE")
+    asked = tuple(part.strip() for part in provider.split(","))
+    with load(model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict) as session:
+        results = [(str(sample), _answer(session, sample)) for sample in samples]
+        where = {
+            "variant": session.variant, "engine": session.engine.description, "provider": session.provider,
+            "placement": dict(session.placement), "fallbacks": session.fallbacks,
+        }  # fmt: skip
+    if json:
+        console.show_json(
+            {**where, "results": [{"sample": name, "result": _plain(result)} for name, result in results]}
+        )
+        return 0
+    for name, result in results:
+        console.show(f"{name}: {_line(result)}")
+    console.note(f"{where['variant']} on {where['engine']}, {where['provider']}")
+    for reason in session.fallbacks:
+        console.note(f"passed over: {reason}")
+    return 0
+
+
+def inspect(model: Path, /, *, json: Json = False) -> int:
+    """Show what a pack or a bare file holds.
+
+    Args:
+        model: A pack, or a bare .tflite or .onnx file.
+        json: Print one JSON document on stdout and nothing else.
+    """
+    if not is_pack(model):
+        with load(model) as session:
+            return _inspect_file(session, model, json=json)
+    with Pack(model) as pack:
+        manifest, unlisted = pack.manifest, pack.unlisted()
+    if json:
+        console.show_json(manifest)
+        return 0
+    console.show(f"{manifest.name}: {len(manifest.variants)} variants, format version {manifest.format_version}")
+    _show_tensors([("input", spec) for spec in manifest.inputs] + [("output", spec) for spec in manifest.outputs])
+    console.show_table("Variants", *_variant_rows(manifest))
+    for kind, table in (("before", manifest.steps.inputs), ("after", manifest.steps.outputs)):
+        for name, steps in table.items():
+            console.show(
+                f"steps {kind} {name}: " + " → ".join(f"{step.step} {_options(step.options)}".strip() for step in steps)
+            )
+    for name, labels in manifest.labels.items():
+        console.show(f"labels of {name}: {', '.join(labels[:20])}{' …' if len(labels) > 20 else ''}")
+    for key, value in manifest.provenance.items():
+        console.show(f"{key}: {_options(value) if isinstance(value, dict) else value}")
+    if unlisted:
+        console.note(f"members the manifest does not name, never read: {', '.join(unlisted)}")
+    return 0
+
+
+def verify(pack: Path, /, *, json: Json = False) -> int:
+    """Check every digest of a pack, and every variant against the golden samples, on this device.
+
+    Args:
+        pack: A pack.
+        json: Print one JSON document on stdout and nothing else.
+    """
+    if pack.exists() and not is_pack(pack):
+        raise PackError(f"{pack} is not a pack; a bare file carries no digests and golden samples to verify")
+    with console.progress("verifying", total=1) as advance:
+        found = verify_pack(pack, progress=lambda _, name: advance(0, name))
+        advance(1)
+    if json:
+        console.show_json({"passed": not found.failures, "failures": found.failures, "verification": found})
+    else:
+        console.show(f"{found.pack}: {found.members} members, every size and digest right")
+        rows = [
+            (
+                check.variant, check.engine, f"{check.parity.max_abs:.2e}" if check.parity else "–",
+                f"{check.tolerance:.2e}" if check.tolerance is not None else "–",
+                check.verdict,
+            )
+            for check in found.checks
+        ]  # fmt: skip
+        console.show_table(
+            "Golden samples on this device", ("variant", "engine", "max abs error", "allowed", "verdict"), rows
+        )
+    for failure in found.failures:
+        console.note(f"edgepack: {failure}")
+    return 1 if found.failures else 0
+
+
+def devices(*, json: Json = False) -> int:
+    """Show this device, the engines installed here, and what each can run on.
+
+    Args:
+        json: Print one JSON document on stdout and nothing else.
+    """
+    device = this_device()
+    rows = [
+        {
+            "engine": name, "provider": own, "kind": kind, "usable": name in engines.available(),
+            "why": "" if name in engines.available() else f"run: pip install 'edgepack[{engines.extra(name)}]'",
+        }
+        for name in engines.known()
+        for own, kind in providers.of_engine(name).items()
+    ]  # fmt: skip
+    if json:
+        console.show_json({"device": {**asdict(device), "fingerprint": device.fingerprint}, "providers": rows})
+        return 0
+    facts = {**asdict(device), "cpu_flags": " ".join(device.cpu_flags), "fingerprint": device.fingerprint}
+    console.show_table(
+        "This device",
+        ("fact", "value"),
+        [(key, "unknown" if value in {None, ""} else value) for key, value in facts.items()],
+    )
+    cells = [
+        (row["engine"], row["provider"], row["kind"], "yes" if row["usable"] else f"no: {row['why']}") for row in rows
+    ]
+    console.show_table("Engines and providers", ("engine", "provider", "kind", "usable"), cells)
+    return 0
+
+
+def _answer(session: Session, sample: Path) -> Any:
+    """The result of one sample file: tensors for .npy and .npz, else through the pack's steps."""
+    if sample.suffix not in {".npy", ".npz"}:
+        if not session.manifest or not session.manifest.steps.inputs:
+            raise InputError(f"this model has no steps to read {sample} with; give its tensors as .npy or .npz")
+        return session.predict(sample)
+    try:
+        loaded = np.load(sample, allow_pickle=False)
+        tensors = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+    except FileNotFoundError as error:
+        raise MissingFileError(sample) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{sample} is not a {sample.suffix} file of plain arrays: {error}") from error
+    return session.run(tensors)
+
+
+def _plain(result: Any) -> Any:
+    """A result as JSON can hold it."""
+    if isinstance(result, np.ndarray):
+        return result.tolist()
+    if isinstance(result, dict):
+        return {name: _plain(value) for name, value in result.items()}
+    return [{"label": one.label, "score": one.score} if isinstance(one, Score) else one for one in result]
+
+
+def _line(result: Any) -> str:
+    """A result on one line."""
+    if isinstance(result, dict):
+        return "; ".join(f"{name} {_line(value)}" for name, value in result.items())
+    if isinstance(result, np.ndarray):
+        return np.array2string(result, threshold=20, precision=4).replace("\n", " ")
+    return ", ".join(f"{one.label} ({one.score:.1%})" for one in result)
+
+
+def _inspect_file(session: Session, path: Path, *, json: bool) -> int:
+    facts = {
+        "file": str(path), "size_bytes": path.stat().st_size, "engine": session.engine.description,
+        "placement": dict(session.placement), "inputs": session.inputs, "outputs": session.outputs,
+    }  # fmt: skip
+    if json:
+        console.show_json(facts)
+        return 0
+    console.show(f"{path}: {facts['size_bytes']:,} bytes, opened by {facts['engine']}")
+    _show_tensors([("input", spec) for spec in session.inputs] + [("output", spec) for spec in session.outputs])
+    return 0
+
+
+def _show_tensors(rows: list[tuple[str, Any]]) -> None:
+    cells = [(kind, spec.name, describe(spec.shape, spec.dtype), spec.meaning) for kind, spec in rows]
+    console.show_table("Tensors", ("", "name", "type and shape", "meaning"), cells)
+
+
+def _variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    columns = ("variant", "precision", "size in kB", "max abs error", "agreement", "metric", "Keras", "sha256")
+    rows: list[tuple[str, ...]] = [
+        (
+            one.name, one.precision, f"{one.file.size_bytes / 1000:,.1f}", f"{one.parity.max_abs:.2e}",
+            "–" if one.parity.agreement is None else f"{one.parity.agreement:.2%}",
+            f"{one.metric.name} {one.metric.value:.4f}" if one.metric else "–",
+            f"{one.metric.keras:.4f}" if one.metric else "–", one.file.sha256[:12],
+        )
+        for one in manifest.variants
+    ]  # fmt: skip
+    return columns, rows
+
+
+def _options(options: dict[str, Any]) -> str:
+    return ", ".join(f"{key}={value}" for key, value in options.items())

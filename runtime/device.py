@@ -1,0 +1,94 @@
+"""Facts of this machine: processor, usable cores, memory, clock governor, heat; and a fingerprint of them."""
+
+import contextlib
+import hashlib
+import os
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+_TELLING_FLAGS = (
+    "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
+    "neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """What a measurement must be read together with. Facts that this system does not tell are empty or None."""
+
+    system: str
+    machine: str
+    cpu: str
+    cpu_flags: tuple[str, ...]
+    usable_cores: int
+    memory_bytes: int | None
+    governor: str
+    temperature_celsius: float | None
+    load_average: float | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Twelve hex digits that stay the same while the hardware and its limits do."""
+        lasting = {k: v for k, v in asdict(self).items() if k not in {"temperature_celsius", "load_average"}}
+        return hashlib.sha256(repr(sorted(lasting.items())).encode()).hexdigest()[:12]
+
+
+def this_device() -> Device:
+    """The facts of this machine, read now; nothing here raises where a system tells less."""
+    cpu, flags = _processor()
+    return Device(
+        system=f"{platform.system()} {platform.release()}",
+        machine=platform.machine(),
+        cpu=cpu,
+        cpu_flags=flags,
+        usable_cores=usable_cores(),
+        memory_bytes=_memory_bytes(),
+        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        temperature_celsius=_temperature(),
+        load_average=_load_average(),
+    )
+
+
+def usable_cores() -> int:
+    """How many cores this process may really use: affinity and the cgroup's quota, at least 1."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    quota = _read("/sys/fs/cgroup/cpu.max").split()
+    if len(quota) == 2 and quota[0] != "max":
+        cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
+    return cores
+
+
+def _processor() -> tuple[str, tuple[str, ...]]:
+    """Name and telling instruction sets of the first core."""
+    facts: dict[str, str] = {}
+    for line in _read("/proc/cpuinfo").splitlines():
+        key, _, value = line.partition(":")
+        facts.setdefault(key.strip().lower(), value.strip())
+    flags = set((facts.get("flags") or facts.get("features") or "").split())
+    name = facts.get("model name") or facts.get("model") or platform.processor() or platform.machine()
+    return name, tuple(flag for flag in _TELLING_FLAGS if flag in flags)
+
+
+def _memory_bytes() -> int | None:
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return None
+
+
+def _temperature() -> float | None:
+    text = _read("/sys/class/thermal/thermal_zone0/temp")
+    return int(text) / 1000 if text.lstrip("-").isdigit() else None
+
+
+def _load_average() -> float | None:
+    with contextlib.suppress(OSError, AttributeError):
+        return round(os.getloadavg()[0], 2)
+    return None
+
+
+def _read(path: str) -> str:
+    """The text of a file of the kernel, or nothing."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return Path(path).read_text(encoding="utf-8").strip()
+    return ""

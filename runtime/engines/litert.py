@@ -1,0 +1,134 @@
+"""LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
+
+import threading
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from importlib.metadata import version
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+
+from edgepack.runtime.engines.base import EngineName
+from edgepack.runtime.errors import EngineError
+from edgepack.runtime.tensor import Array, TensorSpec
+
+# module -> (distribution, what to know about it), best first
+_LIBRARIES = {
+    "ai_edge_litert": ("ai-edge-litert", ""),
+    "tflite_runtime": (
+        "tflite-runtime",
+        "slower than ai-edge-litert, int8 files many times; use that one where it installs",
+    ),
+}
+
+
+class LitertEngine:
+    """A TFLite file in the LiteRT interpreter on the CPU (XNNPACK, where it takes the operators)."""
+
+    def __init__(self, data: bytes, *, providers: tuple[str, ...], threads: int) -> None:
+        """Open the file; raises `EngineError` with the engine's own words where it refuses it."""
+        del providers  # there is one for now
+        module = next(name for name in _LIBRARIES if find_spec(name))
+        distribution, remark = _LIBRARIES[module]
+        description = f"{distribution} {version(distribution)}"
+        _check_file(data, description)
+        interpreter = import_module(f"{module}.interpreter").Interpreter
+        try:
+            self._interpreter = interpreter(model_content=data, num_threads=threads)
+            self._interpreter.allocate_tensors()
+            inputs, outputs = _tensors(self._interpreter)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise EngineError(f"{description} refuses the file: {_one_line(error)}") from error
+        self.name = EngineName("litert", f"{description} ({remark})" if remark else description)
+        self.inputs = tuple(_spec(name, detail) for name, detail in inputs)
+        self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
+        self._input_indices = [(name, detail["index"]) for name, detail in inputs]
+        self._output_indices = [detail["index"] for _, detail in outputs]
+        self._set, self._invoke, self._get = _calls(self._interpreter)
+        self._lock = threading.Lock()  # an interpreter holds one set of tensors
+        self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
+        self._sizes: list[tuple[int, ...]] = []  # that memory is laid out for, where sizes are free
+
+    @property
+    def provider(self) -> str:
+        """The interpreter runs on the CPU."""
+        return "cpu"
+
+    @property
+    def placement(self) -> Mapping[str, int]:
+        """Operators of the file on the CPU; those that XNNPACK took are among them."""
+        details: list[dict[str, Any]] = getattr(self._interpreter, "_get_ops_details", list)()
+        return {"cpu": sum(detail["op_name"] != "DELEGATE" for detail in details)}
+
+    def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
+        """Run once; the arrays belong to the caller."""
+        with self._lock:
+            try:
+                if self._has_free_sizes:
+                    self._lay_out(feeds)
+                for name, index in self._input_indices:
+                    self._set(index, feeds[name])
+                self._invoke()
+                outputs = []
+                for index in self._output_indices:
+                    outputs.append(self._get(index, 0))  # noqa: PERF401 - a comprehension is a call more
+                return outputs
+            except (ValueError, RuntimeError) as error:
+                raise EngineError(f"{self.name.description} failed on these inputs: {_one_line(error)}") from error
+
+    def _lay_out(self, feeds: Mapping[str, Array]) -> None:
+        """Bring the free sizes to those of `feeds`, where they are not the last ones."""
+        sizes = [feeds[name].shape for name, _ in self._input_indices]
+        if sizes == self._sizes:
+            return
+        self._sizes = []
+        for (_, index), shape in zip(self._input_indices, sizes, strict=True):
+            self._interpreter.resize_tensor_input(index, shape, strict=True)
+        self._interpreter.allocate_tensors()
+        self._sizes = sizes
+
+    def close(self) -> None:
+        """Give the memory back."""
+        del self._interpreter, self._set, self._invoke, self._get
+
+
+def _check_file(data: bytes, description: str) -> None:
+    """Refuse what is plainly no TFLite file before the interpreter, which trusts its input, reads it."""
+    if data[4:8] != b"TFL3":
+        raise EngineError(f"{description} refuses the file: it does not carry the mark of a TFLite file (TFL3)")
+
+
+def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
+    """Inputs and outputs with their names: those of the file's one signature, else the tensors' own."""
+    inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+    names: dict[int, str] = {}
+    if len(interpreter.get_signature_list()) == 1:
+        runner = interpreter.get_signature_runner()
+        for details in (runner.get_input_details(), runner.get_output_details()):
+            names |= {detail["index"]: name for name, detail in details.items()}
+    return tuple([(names.get(part["index"], part["name"]), part) for part in parts] for parts in (inputs, outputs))  # type: ignore[return-value]
+
+
+def _calls(interpreter: Any) -> tuple[Any, Any, Any]:
+    """Set a tensor, invoke, get a copy of a tensor: bound once, and without Python between, where that is possible.
+
+    The interpreter's own methods do the same after checks that matter only to those who hold views of its tensors.
+    """
+    inner: Any = getattr(interpreter, "_interpreter", None)
+    names = ("SetTensor", "Invoke", "GetTensor")
+    if all(hasattr(inner, name) for name in names):
+        return inner.SetTensor, inner.Invoke, inner.GetTensor
+    return interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+
+
+def _spec(name: str, detail: Any) -> TensorSpec:
+    signature = detail.get("shape_signature")
+    sizes = detail["shape"] if signature is None or len(signature) == 0 else signature
+    shape = tuple(None if size < 0 else int(size) for size in sizes)
+    dtype = np.dtype(detail["dtype"])
+    return TensorSpec(name, shape, "string" if dtype.kind in "SOU" else dtype.name)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]

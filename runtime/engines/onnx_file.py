@@ -1,0 +1,60 @@
+"""What an ONNX file asks for beyond its own bytes, read without a library."""
+
+from collections.abc import Iterator
+
+# message -> field number -> the message inside; what is not listed cannot hold a tensor
+_INSIDE = {
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+    "tensor": {13: "external"},
+}
+_FIXED_BYTES = {1: 8, 5: 4}
+
+
+def keeps_tensors_elsewhere(data: bytes) -> bool:
+    """Whether a tensor of the file lies in another file (`external_data`).
+
+    ONNX Runtime would read that file from wherever the name leads, beginning at the working directory. A file that
+    is no ONNX file gets False: the engine refuses it in its own words.
+    """
+    if b"location" not in data:  # the key that every such tensor carries
+        return False
+    waiting = [("model", memoryview(data))]
+    while waiting:
+        kind, message = waiting.pop()
+        if kind == "external":
+            return True
+        inside = _INSIDE[kind]
+        waiting += [(inside[number], content) for number, content in _messages(message) if number in inside]
+    return False
+
+
+def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """The length-delimited fields of a protobuf message, up to where it ends or is damaged."""
+    at = 0
+    while at < len(message):
+        tag, at = _number(message, at)
+        wire = tag & 7
+        if wire == 0:
+            _, at = _number(message, at)
+        elif wire == 2:
+            length, at = _number(message, at)
+            yield tag >> 3, message[at : at + length]
+            at += length
+        else:
+            at += _FIXED_BYTES.get(wire, 0)
+
+
+def _number(message: memoryview, at: int) -> tuple[int, int]:
+    """The varint at a place, and the place behind it."""
+    value = 0
+    for shift, byte in enumerate(message[at : at + 10]):
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return value, at + shift + 1
+    return 0, len(message)

@@ -1,0 +1,103 @@
+"""Every error edgepack raises on purpose.
+
+EdgepackError
+├── InputError            a tensor, sample or argument is not what is taken (ValueError)
+├── StepError             a step of the pack cannot run on this sample (ValueError)
+├── PackError             a pack is damaged, hostile or of another format version (ValueError)
+├── ModelError            a model or file cannot be read or run (ValueError)
+│   └── UnsafeModelError  a model carries code that would have to be executed
+├── ConvertError          no variant could be built, or the one that was asked for (RuntimeError)
+├── DataError             a data set for training, calibration or evaluation does not fit (ValueError)
+├── UnknownNameError      a name that no table has: the message lists those it has (ValueError)
+├── EngineError           an engine is missing or refuses a file (RuntimeError)
+├── ProviderError         the asked provider cannot run here (RuntimeError)
+├── MissingExtraError     a package is needed that is not installed (ImportError)
+├── MissingFileError      a file that was named is not there (FileNotFoundError)
+└── OutputError           an output exists already or cannot be written (OSError)
+
+NanInputWarning is a warning, not an error: a float input holds NaN.
+
+Each error is also the builtin error it resembles. A message says what came, what is taken and what to do. Errors know
+nothing of HTTP or exit codes. Anything that is not an `EdgepackError` is a bug.
+"""
+
+from collections.abc import Iterable
+
+
+class EdgepackError(Exception):
+    """Something the user can mend; the message is one line that says how."""
+
+
+class InputError(EdgepackError, ValueError):
+    """A tensor, a sample or an argument is not what is taken."""
+
+
+class StepError(EdgepackError, ValueError):
+    """A step of the pack cannot run on this sample."""
+
+
+class PackError(EdgepackError, ValueError):
+    """A pack is damaged, hostile, or of a format version this edgepack does not know."""
+
+
+class ModelError(EdgepackError, ValueError):
+    """A model or a file cannot be read or run."""
+
+
+class UnsafeModelError(ModelError):
+    """A model carries code (a Lambda layer) that would have to be executed to load it."""
+
+
+class ConvertError(EdgepackError, RuntimeError):
+    """No variant could be built, or not the one that was asked for."""
+
+
+class DataError(EdgepackError, ValueError):
+    """A data set for training, calibration or evaluation does not fit."""
+
+
+class UnknownNameError(EdgepackError, ValueError):
+    """A name that no table has."""
+
+    def __init__(self, kind: str, asked: str, known: Iterable[str], hint: str = "") -> None:
+        self.kind, self.asked, self.known = kind, asked, tuple(known)
+        message = f"unknown {kind} {asked!r} (known: {', '.join(self.known) or 'none'})"
+        super().__init__(f"{message}; {hint}" if hint else message)
+
+
+class EngineError(EdgepackError, RuntimeError):
+    """An engine is missing, or refuses a file."""
+
+
+class ProviderError(EdgepackError, RuntimeError):
+    """The asked provider cannot run here."""
+
+    def __init__(self, asked: str, why: str, available: Iterable[str]) -> None:
+        self.asked, self.available = asked, tuple(available)
+        super().__init__(
+            f"provider {asked!r} is not available here: {why} (available: {', '.join(self.available) or 'none'}); "
+            "pass provider='auto' to take the first that works"
+        )
+
+
+class MissingExtraError(EdgepackError, ImportError):
+    """A package is needed that is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        self.extra = extra
+        super().__init__(f"{what} is not installed; run: pip install 'edgepack[{extra}]'")
+
+
+class MissingFileError(EdgepackError, FileNotFoundError):
+    """A file that was named is not there."""
+
+    def __init__(self, path: object, kind: str = "file") -> None:
+        super().__init__(f"no {kind} at {path}; check the path")
+
+
+class NanInputWarning(UserWarning):
+    """A float input holds NaN: the engine answers, but the answer means nothing."""
+
+
+class OutputError(EdgepackError, OSError):
+    """An output exists already or cannot be written."""

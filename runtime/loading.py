@@ -1,0 +1,119 @@
+"""From a path to a session: the best candidate that loads, and why better ones did not."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepack.runtime import choose, engines, providers
+from edgepack.runtime.device import usable_cores
+from edgepack.runtime.engines.base import Engine
+from edgepack.runtime.errors import EngineError, InputError, MissingFileError, ModelError, ProviderError
+from edgepack.runtime.manifest import FORMATS
+from edgepack.runtime.pack import Pack, is_pack
+from edgepack.runtime.session import Session
+
+Providers = str | Sequence[str]
+
+_MOST_THREADS = 1024  # an engine crashes the process where the system refuses it a thread
+_KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
+
+
+def load(
+    path: str | os.PathLike[str],
+    *,
+    variant: str = "auto",
+    engine: str | None = None,
+    provider: Providers = "auto",
+    threads: int | None = None,
+    strict: bool = False,
+) -> "Session":
+    """Open a pack or a bare `.tflite` or `.onnx` file for running.
+
+    Args:
+        path: A `.edgepack` file, its folder form, or one converted file.
+        variant: The name of a variant (`"onnx-int8"`), a precision (`"int8"`), or `"auto"`.
+        engine: `"onnx"` or `"litert"`; None takes the first installed that reads the variant.
+        provider: Where it runs: `"auto"`, `"cpu"`, an engine's own name, or several of them, best first.
+        threads: Threads one call may use; None takes the cores this process may use.
+        strict: Refuse to step down to another variant, engine or provider than the best one that was asked for.
+
+    Raises:
+        MissingFileError: Nothing is at `path`.
+        PackError: The pack is damaged, hostile or of another format version.
+        ModelError: The file is none that edgepack runs.
+        UnknownNameError: No such variant, engine or provider; the message lists those there are.
+        MissingExtraError: No engine for it is installed.
+        EngineError: Every engine that could run it refused it.
+        ProviderError: The provider is not available here.
+    """
+    target = Path(path)
+    if not os.path.exists(target):  # Path.exists raises where a name is too long
+        raise MissingFileError(target, "model")
+    if threads is not None and not 1 <= threads <= _MOST_THREADS:
+        raise InputError(f"threads is {threads}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
+    how = _How(provider, threads or usable_cores(), strict)
+    return _load_pack(target, variant, engine, how) if is_pack(target) else _load_file(target, variant, engine, how)
+
+
+@dataclass(frozen=True, slots=True)
+class _How:
+    """The part of a `load` that is the same for every candidate."""
+
+    provider: Providers
+    threads: int
+    strict: bool
+
+    def open(self, engine: str, data: bytes) -> Engine:
+        return engines.open_file(engine, data, providers=providers.resolve(engine, self.provider), threads=self.threads)
+
+
+def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+    """Open the best candidate of a pack that loads; the reasons of those passed over are kept."""
+    refused: list[EngineError | ProviderError] = []
+    reasons: list[str] = []
+    with Pack(path) as pack:
+        for candidate in choose.candidates(pack.manifest.variants, variant, engine):
+            data = pack.read(candidate.variant.file)
+            try:
+                opened = how.open(candidate.engine, data)
+                return Session(opened, candidate.variant.name, manifest=pack.manifest, fallbacks=tuple(reasons))
+            except (EngineError, ProviderError) as error:
+                if how.strict:
+                    raise
+                refused.append(error)
+                reasons.append(f"{candidate.variant.name} on {candidate.engine}: {error}")
+    if isinstance(refused[0], ProviderError):
+        raise refused[0]
+    raise EngineError(f"nothing in {path} runs here: {'; '.join(reasons)}") from refused[0]
+
+
+def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+    """Open a bare file."""
+    file_format = _format_of(path)
+    if variant not in {"auto", path.name, path.stem}:
+        raise InputError(f"variant {variant!r} was asked of {path}, which is one bare file; leave the variant out")
+    if engine is not None and engine not in engines.for_format(file_format):
+        if engine in engines.known():
+            raise EngineError(f"engine {engine!r} does not read {file_format} files; leave the engine out")
+        engines.library(engine)  # raises: it is unknown
+    name = engine or engines.for_format(file_format)[0]
+    try:
+        return Session(how.open(name, path.read_bytes()), path.name)
+    except EngineError as error:
+        raise EngineError(f"{path}: {error}") from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _format_of(path: Path) -> str:
+    """The format of a bare file, by its ending or, failing that, by its first bytes."""
+    for name, ending in FORMATS.items():
+        if path.suffix == ending:
+            return name
+    if path.suffix in _KERAS_ENDINGS:
+        raise ModelError(f"{path} is a Keras model; convert it first: edgepack convert {path} -o {path.stem}.edgepack")
+    with path.open("rb") as file:
+        if file.read(8)[4:] == b"TFL3":
+            return "tflite"
+    raise ModelError(f"{path} is no file that edgepack runs; it takes .edgepack, .tflite and .onnx")

@@ -1,0 +1,324 @@
+"""The single file that ships: an ordinary zip with uncompressed members, or the same as a folder; reader and writer."""
+
+import contextlib
+import hashlib
+import io
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
+from edgepack.runtime.manifest import FileRef, Golden, Manifest, Variant, decode_manifest, encode
+from edgepack.runtime.tensor import Array
+from edgepack.runtime.writing import check_output, replacing
+
+MANIFEST = "manifest.json"
+SUFFIX = ".edgepack"
+
+_MOST_MEMBERS = 10_000
+_MOST_MANIFEST_BYTES = 64 * 2**20
+_SAFE_PART = re.compile(r"[A-Za-z0-9_\-+=@ .]+")
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|=][biufU]\d{1,9})', 'fortran_order': (False|True), "
+    rb"'shape': \(([\d, ]*)\), \} *\n",
+    re.DOTALL,
+)
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the same input gives the same bytes
+
+
+class Pack:
+    """A pack opened for reading. Use it as a context manager, or call `close`.
+
+    Every name, size and digest is checked before a byte of a member is handed out.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open `path` and read its manifest.
+
+        Raises:
+            MissingFileError: There is nothing at `path`.
+            PackError: It is no pack, damaged, hostile, or of another format version.
+        """
+        self.path = Path(path)
+        if not os.path.exists(self.path):  # Path.exists raises where a name is too long
+            raise MissingFileError(self.path, "pack")
+        self._members: _Members = _Folder(self.path) if self.path.is_dir() else _Zip(self.path)
+        try:
+            size = self._members.size(MANIFEST)
+            if size is None:
+                raise PackError(f"{self.path} has no {MANIFEST}; it is not an edgepack pack")
+            if size > _MOST_MANIFEST_BYTES:
+                raise PackError(
+                    f"{self.path} claims a manifest of {size:,} bytes; at most {_MOST_MANIFEST_BYTES:,} are read"
+                )
+            self.manifest: Manifest = decode_manifest(self._members.read(MANIFEST))
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, ref: FileRef) -> bytes:
+        """The bytes of a member, after its size and its digest were found right.
+
+        Raises:
+            PackError: The member is missing, of another size, or its digest differs.
+        """
+        check_member_name(ref.path)
+        size = self._members.size(ref.path)
+        if size is None:
+            raise PackError(f"{self.path} has no member {ref.path!r} that its manifest names; fetch or build it again")
+        if size != ref.size_bytes:
+            raise PackError(
+                f"member {ref.path!r} of {self.path} has {size:,} bytes; its manifest says {ref.size_bytes:,}: "
+                "it is damaged or was changed; fetch or build it again"
+            )
+        data = self._members.read(ref.path)
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != ref.sha256:
+            raise PackError(
+                f"member {ref.path!r} of {self.path} has digest {digest[:12]}…; its manifest says {ref.sha256[:12]}…: "
+                "it is damaged or was changed; fetch or build it again"
+            )
+        return data
+
+    def variant(self, name: str) -> Variant:
+        """The variant of that name; raises `UnknownNameError` that lists those there are."""
+        for variant in self.manifest.variants:
+            if variant.name == name:
+                return variant
+        raise UnknownNameError("variant", name, [variant.name for variant in self.manifest.variants])
+
+    def golden(self, golden: Golden) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Inputs and the Keras model's outputs of one golden batch, by name."""
+        return (
+            {name: decode_array(self.read(ref)) for name, ref in golden.inputs.items()},
+            {name: decode_array(self.read(ref)) for name, ref in golden.outputs.items()},
+        )
+
+    def references(self) -> tuple[FileRef, ...]:
+        """Every member the manifest names, in its order."""
+        manifest = self.manifest
+        goldens = [ref for golden in manifest.goldens for ref in (*golden.inputs.values(), *golden.outputs.values())]
+        return (*(variant.file for variant in manifest.variants), *goldens, *manifest.assets)
+
+    def unlisted(self) -> tuple[str, ...]:
+        """Members the manifest does not name; they are never read."""
+        return tuple(sorted(set(self._members.names()) - {ref.path for ref in self.references()} - {MANIFEST}))
+
+    def close(self) -> None:
+        """Close the file; what was read stays valid."""
+        self._members.close()
+
+    def __enter__(self) -> "Pack":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def write_pack(
+    path: str | os.PathLike[str], manifest: Manifest, files: Mapping[str, bytes], *, force: bool = False
+) -> None:
+    """Write a pack in one step: `path` is the old pack or the whole new one, never a part.
+
+    Args:
+        path: Where it goes. A path that ends with a slash makes a folder instead of a zip.
+        manifest: What it says; every member it names must be in `files`.
+        files: Member name → bytes.
+        force: Replace what is at `path`.
+
+    Raises:
+        OutputError: `path` exists and `force` is False, or it cannot be written.
+    """
+    as_folder = str(path).endswith(("/", os.sep))
+    target = check_output(path, force=force)
+    if target.exists() and target.is_dir() != as_folder:
+        kind, other = ("a folder", "a file") if target.is_dir() else ("a file", "a folder")
+        raise OutputError(f"{target} is {kind} and would become {other}; remove it or name another output")
+    members = {MANIFEST: encode(manifest), **files}
+    for name in members:
+        check_member_name(name)
+    with replacing(target) as beside:
+        _write_folder(beside, members) if as_folder else _write_zip(beside, members)
+
+
+def reference(path: str, data: bytes) -> FileRef:
+    """What the manifest says of a member that holds `data`."""
+    return FileRef(path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+
+
+def encode_array(array: Array) -> bytes:
+    """An array as the bytes of a `.npy` file (never pickled)."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def decode_array(data: bytes) -> Array:
+    """The array in the bytes of a `.npy` file; its claims are checked against the bytes that are there.
+
+    Raises:
+        PackError: Not such a file, objects in it, or more elements claimed than bytes follow.
+    """
+    # numpy's own reader hands the header to Python's parser, which a hostile one can make fail in many ways.
+    end = 10 + int.from_bytes(data[8:10], "little")
+    header = _NPY_HEADER.fullmatch(data[:end])
+    if header is None:
+        raise PackError("a golden sample is not a .npy file of plain numbers or text; build the pack again")
+    element, order, sizes = (part.decode() for part in header.groups())
+    body = memoryview(data)[end:]
+    try:
+        shape = tuple(int(size) for size in sizes.replace(",", " ").split())
+        return np.frombuffer(body, dtype=element).reshape(shape, order="F" if order == "True" else "C").copy()
+    except (ValueError, TypeError) as error:
+        raise PackError(
+            f"a golden sample claims {element} ({sizes[:80]}) over {len(body):,} bytes: {error}; build the pack again"
+        ) from error
+
+
+def check_member_name(name: str) -> None:
+    """Raise `PackError` unless `name` is a plain relative path that stays inside the pack."""
+    parts = name.split("/")
+    plain = all(_SAFE_PART.fullmatch(part) and part.strip(". ") for part in parts)
+    if not plain or len(name) > 255:
+        raise PackError(
+            f"member name {name[:80]!r} is not a plain relative path inside the pack; the pack is hostile or damaged"
+        )
+
+
+def is_pack(path: str | os.PathLike[str]) -> bool:
+    """Whether `path` looks like a pack: by its ending, as a folder with a manifest, or as a zip."""
+    target = Path(path)
+    if target.is_dir():
+        return True
+    if target.suffix == SUFFIX:
+        return True
+    with contextlib.suppress(OSError), target.open("rb") as file:
+        return file.read(4) == b"PK\x03\x04"
+    return False
+
+
+class _Members(Protocol):
+    """Where the members lie: in a zip or in a folder."""
+
+    def names(self) -> list[str]: ...
+    def size(self, name: str) -> int | None: ...
+    def read(self, name: str) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class _Zip:
+    """Members of a zip file; all claims of its directory are checked when it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            raise PackError(
+                f"{path} is not a pack (a zip file) or is cut short: {error}; fetch or build it again"
+            ) from error
+        try:
+            self._infos = self._checked(self._zip.infolist(), path.stat().st_size)
+        except BaseException:
+            self._zip.close()
+            raise
+
+    def _checked(self, infos: list[zipfile.ZipInfo], room: int) -> dict[str, zipfile.ZipInfo]:
+        """The entries by name, if each is a plain stored file and together they fit into the archive."""
+        if len(infos) > _MOST_MEMBERS:
+            raise PackError(f"{self._path} has {len(infos):,} members; at most {_MOST_MEMBERS:,} are read")
+        entries: dict[str, zipfile.ZipInfo] = {}
+        for info in infos:
+            if info.filename in entries:
+                raise PackError(f"{self._path} has member {info.filename!r} twice; it is hostile or damaged")
+            self._check_entry(info)
+            if not info.is_dir():
+                entries[info.filename] = info
+        claimed = sum(info.file_size for info in entries.values())
+        if claimed > room:
+            raise PackError(
+                f"{self._path} claims {claimed:,} bytes of members in a file of {room:,}; it is hostile or damaged"
+            )
+        return entries
+
+    def _check_entry(self, info: zipfile.ZipInfo) -> None:
+        name = info.orig_filename  # what is stored; `filename` ends at the first NUL
+        check_member_name(name.removesuffix("/") if info.is_dir() else name)
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
+            raise PackError(f"member {info.filename!r} of {self._path} is a link or a device; it is hostile")
+        if info.flag_bits & 0x1:
+            raise PackError(f"member {info.filename!r} of {self._path} is encrypted; packs are not")
+        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+            raise PackError(
+                f"member {info.filename!r} of {self._path} is compressed; packs hold uncompressed members (zip -0)"
+            )
+
+    def names(self) -> list[str]:
+        return list(self._infos)
+
+    def size(self, name: str) -> int | None:
+        info = self._infos.get(name)
+        return None if info is None else info.file_size
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._zip.read(self._infos[name])
+        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+            raise PackError(f"member {name!r} of {self._path} is damaged: {error}; fetch or build it again") from error
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+class _Folder:
+    """Members of a folder; links are refused, so that nothing outside of it is read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def _file(self, name: str) -> Path:
+        """The file of a member, if neither it nor a folder above it is a link."""
+        file = self._path
+        for part in name.split("/"):
+            file = file / part
+            if file.is_symlink():
+                raise PackError(f"member {name!r} of {self._path} is a link; packs hold plain files")
+        return file
+
+    def names(self) -> list[str]:
+        return [file.relative_to(self._path).as_posix() for file in sorted(self._path.rglob("*")) if file.is_file()]
+
+    def size(self, name: str) -> int | None:
+        file = self._file(name)
+        return file.stat().st_size if file.is_file() else None
+
+    def read(self, name: str) -> bytes:
+        try:
+            return self._file(name).read_bytes()
+        except OSError as error:
+            raise PackError(f"member {name!r} of {self._path} cannot be read: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+
+def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in members.items():
+            info = zipfile.ZipInfo(name, date_time=_EPOCH)
+            info.external_attr = (stat.S_IFREG | 0o644) << 16
+            archive.writestr(info, data)
+
+
+def _write_folder(path: Path, members: Mapping[str, bytes]) -> None:
+    for name, data in members.items():
+        file = path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(data)

@@ -1,0 +1,221 @@
+"""The user's object: raw samples or tensors in, results out, on one engine."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgepack.runtime import batches
+from edgepack.runtime.engines.base import Engine, EngineName
+from edgepack.runtime.errors import (
+    EdgepackError,
+    EngineError,
+    InputError,
+    NanInputWarning,
+)
+from edgepack.runtime.hotpath import FLOATS, holds_nan, no_answer, one_tensor
+from edgepack.runtime.manifest import Manifest, Steps
+from edgepack.runtime.steps import prepare
+from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
+
+
+class Session:
+    """A model that runs. Make one with `edgepack.load`; it may be used from several threads.
+
+    Attributes:
+        inputs: What goes in, in the model's order; None in a shape is a free axis.
+        outputs: What comes out, in the model's order.
+        variant: The name of the variant, or the file name of a bare file.
+        engine: The engine's name; `engine.description` tells the library and its version.
+        provider: Where it runs, read back from the engine: `cpu`, `gpu` or `npu`.
+        placement: Operators on each of the engine's own providers.
+        fallbacks: Why better candidates were passed over, one line each.
+        manifest: The manifest of the pack; None for a bare file.
+    """
+
+    def __init__(
+        self, engine: Engine, variant: str, *, manifest: Manifest | None = None, fallbacks: tuple[str, ...] = ()
+    ) -> None:
+        self._engine = engine
+        self._batch = batches.file_batch(engine.inputs, engine.outputs)
+        self.inputs, self.outputs = _interface(engine, manifest, free=self._batch is not None)
+        self.variant, self.manifest, self.fallbacks = variant, manifest, fallbacks
+        self.engine: EngineName = engine.name
+        self.provider: str = engine.provider
+        self.placement: Mapping[str, int] = engine.placement
+        by_name = {spec.name: index for index, spec in enumerate(engine.outputs)}
+        self._names = [spec.name for spec in self.outputs]
+        self._order = [by_name[name] for name in self._names]
+        self._engine_run: batches.Run = engine.run
+        plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
+        self._call = one_tensor(engine, self.inputs[0], self._names, self._batch) if plain else no_answer
+        self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
+        steps = manifest.steps if manifest else Steps()
+        self._before = {name: prepare(steps.inputs[name]) for name in steps.inputs}
+        self._after = {name: prepare(steps.outputs[name]) for name in steps.outputs}
+
+    def run(self, inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> dict[str, Array]:
+        """Run tensors through the model.
+
+        Args:
+            inputs: One array for each input, by name; a bare array where there is one input. Any number of rows is
+                answered, whatever batch the file itself takes.
+
+        Returns:
+            One array for each output, by name, in the model's order. The arrays are the caller's.
+
+        Raises:
+            InputError: Names, shapes or element types that do not fit; the message shows both sides.
+            EngineError: The engine failed while running.
+
+        Warns:
+            NanInputWarning: A float input holds NaN.
+        """
+        return self._call(inputs) or self._checked(inputs)
+
+    def __call__(self, inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> Array | dict[str, Array]:
+        """Run like a Keras model: an array where there is one output, else a dict by name. Raises as `run` does."""
+        results = self.run(inputs)
+        return next(iter(results.values())) if len(results) == 1 else results
+
+    def predict(self, sample: Any) -> Any:
+        """Run one raw sample, or a list of them, through the pack's own steps.
+
+        Args:
+            sample: What the first step of the input takes (for an image: a path, a PIL image or a uint8 array); a
+                dict by input name where there are several inputs. A list or tuple is a batch of samples.
+
+        Returns:
+            For one sample, what the output's last step makes of it (for a classifier: `Score(label, score)`, best
+            first), or its array where the output has no steps; a dict by name where there are several outputs.
+            For a list, a list of these.
+
+        Raises:
+            InputError: The sample is not of the kind the steps take.
+            StepError: A step cannot read it (an image file that is none).
+            MissingFileError: A path that leads nowhere.
+        """
+        many = isinstance(sample, (list, tuple))
+        samples = list(sample) if many else [sample]
+        if not samples:
+            return []
+        prepared = [self._prepared(one) for one in samples]
+        results = self.run({spec.name: _stack(spec.name, [one[spec.name] for one in prepared]) for spec in self.inputs})
+        for name, array in results.items():
+            if array.shape[:1] != (len(samples),):
+                raise InputError(
+                    f"output {name!r} has shape {describe(array.shape)}, not one row for each sample: use session.run"
+                )
+        rows = [self._readable({name: array[row] for name, array in results.items()}) for row in range(len(samples))]
+        return rows if many else rows[0]
+
+    def close(self) -> None:
+        """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
+        self._call = no_answer
+        if self._engine_run is not _closed:
+            self._engine_run = _closed
+            self._engine.close()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<edgepack.Session {self.variant} on {self.engine} ({self.provider})>"
+
+    def _checked(self, inputs: Any) -> dict[str, Array]:
+        """Run after every check; raises and warns as `run` says."""
+        given = self._named(inputs)
+        check_names(self.inputs, given)
+        feeds = {spec.name: spec.check(given[spec.name]) for spec in self.inputs}
+        for name, array in feeds.items():
+            if array.dtype.name in FLOATS and holds_nan(array):
+                _warn_of_nan(name, array)
+        outputs = self._engine_run(feeds) if self._batch is None else self._run_rows(feeds)
+        return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
+
+    def _named(self, inputs: Any) -> Mapping[str, npt.ArrayLike]:
+        """The inputs by name: a mapping as it is, a bare array under the one input's name."""
+        if isinstance(inputs, Mapping):
+            return dict(inputs)
+        if len(self.inputs) != 1:
+            names = ", ".join(repr(spec.name) for spec in self.inputs)
+            raise InputError(f"got one array; the model takes {len(self.inputs)} inputs ({names}): pass a dict by name")
+        return {self.inputs[0].name: inputs}
+
+    def _run_rows(self, feeds: dict[str, Array]) -> Sequence[Array]:
+        """Answer any number of rows with a file that takes a fixed number of them."""
+        rows = len(feeds[self.inputs[0].name])
+        size = self._batch or 1
+        if any(len(array) != rows for array in feeds.values()):
+            given = ", ".join(f"{name} {describe(array.shape)}" for name, array in feeds.items())
+            raise InputError(f"the inputs differ in their number of rows ({given}); give each the same number")
+        if rows == size:
+            return self._engine_run(feeds)
+        if rows == 0:
+            nothing = batches.empty(self._engine.outputs)
+            if nothing is None:
+                raise InputError("got no rows; the model's output shape is only known by running: give 1 or more")
+            return nothing
+        return batches.run_in_pieces(self._engine_run, feeds, rows, size)
+
+    def _prepared(self, sample: Any) -> dict[str, Array]:
+        """One raw sample as tensors without a batch axis, by input name."""
+        if not self._batched:
+            raise InputError(
+                "predict takes one sample, but this model's inputs have no free batch axis: use session.run"
+            )
+        raw = sample if isinstance(sample, Mapping) else {self.inputs[0].name: sample}
+        check_names(self.inputs, raw)
+        return {
+            name: self._before[name](value) if name in self._before else np.asarray(value)
+            for name, value in raw.items()
+        }
+
+    def _readable(self, row: dict[str, Array]) -> Any:
+        """One row of outputs as a person reads it."""
+        results = {name: self._after[name](array) if name in self._after else array for name, array in row.items()}
+        return next(iter(results.values())) if len(results) == 1 else results
+
+
+def _interface(
+    engine: Engine, manifest: Manifest | None, *, free: bool
+) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """What the session takes and gives: the model's own names and order, or the file's where there is no manifest."""
+    if manifest is None:
+        return (
+            batches.with_free_batch(engine.inputs) if free else engine.inputs,
+            batches.with_free_batch(engine.outputs) if free else engine.outputs,
+        )
+    for kind, wanted, found in (
+        ("input", manifest.inputs, engine.inputs),
+        ("output", manifest.outputs, engine.outputs),
+    ):
+        if {spec.name for spec in wanted} != {spec.name for spec in found}:
+            raise EngineError(
+                f"the file has {kind}s {sorted(spec.name for spec in found)}, "
+                f"the manifest {sorted(spec.name for spec in wanted)}; build the pack again"
+            )
+    return manifest.inputs, manifest.outputs
+
+
+def _stack(name: str, rows: list[Array]) -> Array:
+    try:
+        return np.stack(rows)
+    except ValueError as error:
+        shapes = ", ".join(dict.fromkeys(describe(row.shape) for row in rows))
+        raise InputError(f"the samples for input {name!r} differ in shape ({shapes}); run them one by one") from error
+
+
+def _warn_of_nan(name: str, array: Array) -> None:
+    count = int(np.isnan(array).sum())
+    message = f"input {name!r} holds NaN in {count:,} of {array.size:,} elements; the results cannot be trusted"
+    warnings.warn(message, NanInputWarning, stacklevel=4)
+
+
+def _closed(_: Mapping[str, Array]) -> Sequence[Array]:
+    raise EdgepackError("this session was closed; load the pack again")

@@ -1,0 +1,56 @@
+"""Steps: preprocessing and readable results as data, run with numpy alone, the same in training and on the device."""
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from edgepack.runtime.errors import EdgepackError, PackError, StepError, UnknownNameError
+from edgepack.runtime.steps.base import Step, Steps
+
+__all__ = ["Step", "Steps", "known", "prepare"]
+
+# step -> (module, factory). A factory takes the step's options and returns the function that does it.
+_STEPS = {
+    "image": ("edgepack.runtime.steps.image", "image"),
+    "resize": ("edgepack.runtime.steps.image", "resize"),
+    "scale": ("edgepack.runtime.steps.table", "scale"),
+    "classify": ("edgepack.runtime.steps.outputs", "classify"),
+}
+
+
+def known() -> tuple[str, ...]:
+    """Names of all steps."""
+    return tuple(_STEPS)
+
+
+def prepare(steps: Sequence[Step]) -> Callable[[Any], Any]:
+    """Return one function that does all `steps` in order; whatever can be worked out once is worked out now.
+
+    Raises:
+        UnknownNameError: A step this edgepack does not have (a newer pack).
+        PackError: Options the step does not take.
+    """
+    functions = [(step.step, _bind(step)) for step in steps]
+
+    def run(sample: Any) -> Any:
+        for name, function in functions:
+            try:
+                sample = function(sample)
+            except EdgepackError:
+                raise
+            except (TypeError, ValueError, AttributeError, IndexError) as error:  # not of the kind the step takes
+                raise StepError(f"step {name!r} cannot take {type(sample).__name__} {sample!r:.80}: {error}") from error
+        return sample
+
+    return run
+
+
+def _bind(step: Step) -> Callable[[Any], Any]:
+    if step.step not in _STEPS:
+        raise UnknownNameError("step", step.step, _STEPS, "a newer edgepack may have it: pip install -U edgepack")
+    module, factory = _STEPS[step.step]
+    try:
+        function: Callable[[Any], Any] = getattr(import_module(module), factory)(**step.options)
+    except (TypeError, ValueError) as error:
+        raise PackError(f"step {step.step!r} does not take these options ({step.options}): {error}") from error
+    return function

@@ -1,0 +1,123 @@
+"""Steps on images: from a file, a PIL image or an array to pixels of the size and colours a model takes."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from edgepack.runtime.errors import InputError, MissingExtraError, MissingFileError, StepError
+from edgepack.runtime.tensor import Array, describe
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MODES = {"grayscale": "L", "rgb": "RGB"}
+_MOST_PIXELS = 64_000_000  # a picture beyond this is refused before it is unpacked
+
+
+def image(mode: str = "rgb") -> Callable[[Any], Array]:
+    """Return a function that reads an image as pixels `(height, width, channels)`, uint8, 0 to 255.
+
+    Args:
+        mode: `"grayscale"` (ITU-R BT.601 luma, one channel) or `"rgb"` (three).
+    """
+    if mode not in _MODES:
+        raise ValueError(f"mode {mode!r} is none of {', '.join(_MODES)}")
+
+    def read(sample: Any) -> Array:
+        if isinstance(sample, np.ndarray):
+            return _from_array(sample, mode)
+        picture = sample if hasattr(sample, "convert") else _open(sample)
+        pixels = np.asarray(picture.convert(_MODES[mode]))
+        return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+
+    return read
+
+
+def resize(height: int, width: int, method: str = "bilinear") -> Callable[[Array], Array]:
+    """Return a function that brings pixels to `(height, width, channels)`; of that size already, they are untouched.
+
+    Args:
+        height: Rows wanted.
+        width: Columns wanted.
+        method: `"nearest"`, `"bilinear"`, `"bicubic"` or `"lanczos"` of Pillow (antialiased when it shrinks).
+    """
+    if method not in {"nearest", "bilinear", "bicubic", "lanczos"}:
+        raise ValueError(f"method {method!r} is none of nearest, bilinear, bicubic, lanczos")
+    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+        raise ValueError("height and width are whole numbers of pixels, 1 or more")
+    if height * width > _MOST_PIXELS:
+        raise ValueError(f"{height} x {width} pixels are wanted; at most {_MOST_PIXELS:,} are made")
+
+    def run(pixels: Array) -> Array:
+        if pixels.shape[:2] == (height, width):
+            return pixels
+        pillow = _pillow()
+        sampling = pillow.Resampling[method.upper()]
+        picture = pillow.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+        resized = np.asarray(picture.resize((width, height), sampling))
+        return resized[:, :, np.newaxis] if resized.ndim == 2 else resized
+
+    return run
+
+
+def _from_array(pixels: Array, mode: str) -> Array:
+    """Pixels from an array of `(height, width)` or `(height, width, 1 | 3 | 4)`."""
+    if pixels.dtype != np.uint8:
+        raise StepError(
+            f"an image array holds uint8 pixels from 0 to 255; this one holds {pixels.dtype}: "
+            "convert it with x.astype('uint8'), or pass a tensor that is prepared already to session.run"
+        )
+    flat = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+    if flat.ndim == 2:
+        return np.repeat(flat[:, :, np.newaxis], 1 if mode == "grayscale" else 3, axis=2)
+    if flat.ndim != 3 or flat.shape[2] not in {3, 4}:
+        raise StepError(
+            f"an image array has shape (height, width) or (height, width, 1, 3 or 4); this one {describe(pixels.shape)}"
+        )
+    if mode == "rgb":
+        return flat[:, :, :3]
+    return np.asarray(_pillow().fromarray(np.ascontiguousarray(flat[:, :, :3])).convert("L"))[:, :, np.newaxis]
+
+
+def _open(sample: Any) -> "Image":
+    """Open a path or the bytes of an image file."""
+    if not isinstance(sample, (str, os.PathLike, bytes, bytearray)):
+        raise InputError(
+            f"an image comes as a path, bytes, a PIL image or a uint8 array; this is {type(sample).__name__}"
+        )
+    pillow = _pillow()
+    if isinstance(sample, (bytes, bytearray)):
+        name, source = "these bytes", io.BytesIO(sample)
+    else:
+        name = str(sample)
+        if not os.path.exists(sample):  # Path.exists raises where a name is too long
+            raise MissingFileError(name[:200], "image")
+        if Path(sample).is_dir():
+            raise InputError(f"{name} is a folder, not an image file; name a file in it")
+        try:
+            source = io.BytesIO(Path(sample).read_bytes())
+        except OSError as error:
+            raise InputError(f"{name} cannot be read: {error.strerror}") from error
+    try:
+        picture: Image = pillow.open(source)
+        if picture.width * picture.height > _MOST_PIXELS:
+            raise StepError(f"{name} has {picture.width} x {picture.height} pixels; at most {_MOST_PIXELS:,} are taken")
+        picture.load()
+    except (pillow.UnidentifiedImageError, pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        if isinstance(error, StepError):
+            raise
+        raise StepError(f"{name} is not an image that Pillow can read (PNG, JPEG, BMP, …): {error}") from error
+    return picture
+
+
+def _pillow() -> Any:
+    """The module PIL.Image, imported on first use."""
+    try:
+        import PIL.Image
+    except ImportError as error:
+        raise MissingExtraError("Pillow, which reads and resizes images,", "image") from error
+    return PIL.Image

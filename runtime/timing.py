@@ -1,0 +1,84 @@
+"""Repeated timing with an injected monotonic clock: the one measuring stick of edgepack."""
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Every lap of one measurement, in nanoseconds; summaries are worked out on request."""
+
+    ns: tuple[int, ...]
+
+    def percentile_us(self, percent: float) -> float:
+        """The nearest-rank percentile of the laps, in microseconds; `percent` is 0 to 100."""
+        ordered = sorted(self.ns)
+        rank = max(1, math.ceil(percent / 100 * len(ordered)))
+        return ordered[rank - 1] / 1e3
+
+    @property
+    def p50_us(self) -> float:
+        """The median lap, in microseconds."""
+        return self.percentile_us(50)
+
+    @property
+    def p90_us(self) -> float:
+        """The lap that 90 % of the laps do not exceed, in microseconds."""
+        return self.percentile_us(90)
+
+    @property
+    def p99_us(self) -> float:
+        """The lap that 99 % of the laps do not exceed, in microseconds."""
+        return self.percentile_us(99)
+
+    @property
+    def per_second(self) -> float:
+        """Calls a second over all laps."""
+        return len(self.ns) / (sum(self.ns) / 1e9)
+
+
+def measure(
+    call: Callable[[], object],
+    *,
+    warmup: int = 10,
+    repeat: int = 100,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> Timing:
+    """Time `call` alone: `warmup` runs thrown away, then `repeat` runs kept.
+
+    Args:
+        call: What is timed; its result is dropped.
+        warmup: Runs before the first lap.
+        repeat: Laps kept; at least 1.
+        clock: Monotonic nanoseconds.
+    """
+    for _ in range(warmup):
+        call()
+    laps = []
+    for _ in range(repeat):
+        start = clock()
+        call()
+        laps.append(clock() - start)
+    return Timing(tuple(laps))
+
+
+def measure_interleaved(
+    calls: Sequence[Callable[[], object]],
+    *,
+    rounds: int = 5,
+    warmup: int = 5,
+    repeat: int = 20,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> tuple[Timing, ...]:
+    """Time several calls in turn, round after round, so that a change of the machine's mood meets them all.
+
+    Returns:
+        One `Timing` of `rounds * repeat` laps for each call, in their order.
+    """
+    laps: list[tuple[int, ...]] = [() for _ in calls]
+    for _ in range(rounds):
+        for index, call in enumerate(calls):
+            laps[index] += measure(call, warmup=warmup, repeat=repeat, clock=clock).ns
+    return tuple(Timing(ns) for ns in laps)

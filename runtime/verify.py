@@ -1,0 +1,107 @@
+"""Is this pack whole, and does every variant still give the golden answers on this device?"""
+
+import os
+from collections.abc import Callable
+
+import msgspec
+import numpy as np
+
+from edgepack.runtime import engines
+from edgepack.runtime.compare import Parity, compare
+from edgepack.runtime.errors import EdgepackError, PackError
+from edgepack.runtime.loading import load
+from edgepack.runtime.manifest import Variant
+from edgepack.runtime.pack import Pack
+from edgepack.runtime.tensor import Array
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One variant on one engine: what was found."""
+
+    variant: str
+    engine: str
+    passed: bool
+    reason: str = ""
+    """Why it did not pass, or could not be tried; empty when it passed."""
+    tried: bool = True
+    """False where no engine for it is installed here: that is no fault of the pack."""
+    parity: Parity | None = None
+    tolerance: float | None = None
+
+    @property
+    def verdict(self) -> str:
+        """What was found, in a few words."""
+        return "passed" if self.passed else f"{'FAILED' if self.tried else 'not tried'}: {self.reason}"
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """What `verify` found."""
+
+    pack: str
+    members: int
+    """Members whose size and digest are right."""
+    unlisted: tuple[str, ...]
+    """Members the manifest does not name; they are never read."""
+    checks: tuple[Check, ...]
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """Why the pack is not to be used here; empty when it is."""
+        failed = [f"{one.variant} on {one.engine}: {one.reason}" for one in self.checks if one.tried and not one.passed]
+        if not any(one.tried for one in self.checks):
+            failed.append("no engine for any variant is installed here; run: pip install 'edgepack[onnx]'")
+        return tuple(failed)
+
+
+def verify(path: str | os.PathLike[str], *, progress: Callable[[int, str], None] | None = None) -> Verification:
+    """Check every digest of a pack, then every variant against the golden samples in each engine installed here.
+
+    Args:
+        path: A pack.
+        progress: Called with the number of variants done and the next one's name.
+
+    Raises:
+        MissingFileError: Nothing is at `path`.
+        PackError: The pack is damaged, hostile, of another format version, or holds no golden samples.
+    """
+    with Pack(path) as pack:
+        for ref in pack.references():
+            pack.read(ref)
+        if not pack.manifest.goldens:
+            raise PackError(f"{path} holds no golden samples to verify with; build the pack again")
+        goldens = [pack.golden(golden) for golden in pack.manifest.goldens]
+        checks: list[Check] = []
+        for done, variant in enumerate(pack.manifest.variants):
+            if progress:
+                progress(done, variant.name)
+            checks += [_check(path, variant, name, goldens) for name in engines.for_format(variant.format)]
+        return Verification(str(path), len(pack.references()), pack.unlisted(), tuple(checks))
+
+
+def _check(
+    path: str | os.PathLike[str],
+    variant: Variant,
+    engine: str,
+    goldens: list[tuple[dict[str, Array], dict[str, Array]]],
+) -> Check:
+    """Run the golden inputs through one variant in one engine."""
+    if engine not in engines.available():
+        return Check(variant.name, engine, passed=False, tried=False, reason=f"engine {engine!r} is not installed here")
+    try:
+        with load(path, variant=variant.name, engine=engine, strict=True) as session:
+            results = [session.run(inputs) for inputs, _ in goldens]
+        parities = [compare(wanted, result) for (_, wanted), result in zip(goldens, results, strict=True)]
+    except (EdgepackError, ValueError) as error:
+        return Check(variant.name, engine, passed=False, reason=str(error))
+    worst = max(parities, key=lambda parity: parity.max_abs)
+    reason = _reason(worst, variant.golden_tolerance, results)
+    return Check(variant.name, engine, not reason, reason, parity=worst, tolerance=variant.golden_tolerance)
+
+
+def _reason(worst: Parity, tolerance: float, results: list[dict[str, Array]]) -> str:
+    """Why the golden answers are not met; empty when they are."""
+    if worst.max_abs <= tolerance:
+        return ""
+    if any(np.isnan(array).any() for result in results for array in result.values() if array.dtype.kind == "f"):
+        return "it gives NaN on the golden samples here"
+    return f"it is {worst.max_abs:.3g} away from the golden samples here, allowed {tolerance:.3g}"
