@@ -1,0 +1,61 @@
+"""The files a training leaves: their names, the check before it, and writing them together after it."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from edgepack.runtime.errors import InputError, OutputError
+from edgepack.runtime.writing import check_output, replacing
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """What lies beside each other after a training, all named after the model."""
+
+    model: Path
+    card: Path
+    curve: Path
+    calibration: Path
+    evaluation: Path
+
+    def __iter__(self) -> Iterator[Path]:
+        return iter(astuple(self))
+
+
+def name_files(output: Path) -> Files:
+    """The files that belong to `NAME.keras`.
+
+    Raises:
+        InputError: The name does not end in `.keras`.
+    """
+    if output.suffix != ".keras" or not output.stem:
+        raise InputError(f"a trained model is written as NAME.keras; {str(output)!r} is not such a name")
+    endings = (".keras", ".card.json", ".training.svg", ".calibration.npz", ".evaluation.npz")
+    return Files(*(output.with_name(output.stem + ending) for ending in endings))
+
+
+def check_files(files: Files, *, force: bool) -> None:
+    """Make sure that all can be written, before any long work.
+
+    Raises:
+        OutputError: One exists already and `force` is False, one is a folder, or their folder cannot be written.
+    """
+    for path in files:
+        if path.is_dir():
+            raise OutputError(f"cannot write {path}: a folder has that name; name another output")
+        check_output(path, force=force)
+
+
+def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> None:
+    """Write all files beside their places, then rename all into place: an error in one, or Ctrl-C, changes none.
+
+    Args:
+        writers: The function that writes each file, by where it belongs. The first is renamed last.
+
+    Raises:
+        OutputError: The system refused to write.
+    """
+    with contextlib.ExitStack() as stack:
+        for path, write in writers.items():
+            write(stack.enter_context(replacing(path)))
