@@ -1,0 +1,236 @@
+"""Plan → files → proof → pack: one call, one report."""
+
+import datetime as dt
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgepack.convert import onnx, quantizer, tflite
+from edgepack.convert.packing import Built, find_card, write
+from edgepack.convert.plan import TARGETS, Plan, make_plan
+from edgepack.convert.precisions import Precision
+from edgepack.convert.prove import Proof, Question, prove
+from edgepack.convert.report import Report, Result
+from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.source import Source, freeze, open_source
+from edgepack.runtime.device import this_device
+from edgepack.runtime.errors import ConvertError, DataError, ModelError
+from edgepack.runtime.manifest import Card
+from edgepack.runtime.tensor import Array, TensorSpec
+from edgepack.runtime.timing import measure_interleaved
+
+DEFAULT_DROP = 0.01  # of the task metric, where labels are given and nothing else was asked
+
+_GOLDENS = 4
+_RANDOM_SAMPLES = 64
+_LIBRARIES = ("edgepack", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
+
+Progress = Callable[[int, str], None]
+
+
+def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice of the user
+    model: Any,
+    output: str | os.PathLike[str],
+    *,
+    targets: Sequence[str] = TARGETS,
+    precisions: Sequence[str] = ("float32",),
+    calibration: Given | None = None,
+    evaluation: Given | None = None,
+    max_drop: float | None = None,
+    batch: int | str = "auto",
+    name: str | None = None,
+    card: Card | str | os.PathLike[str] | None = None,
+    unsafe_lambda: bool = False,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Convert a Keras model, prove every file against it, and write those that are right.
+
+    Args:
+        model: A path to `.keras` or `.h5`, or a built `keras.Model`.
+        output: A `.edgepack` file, a folder (ends with a slash), or one bare `.tflite` or `.onnx`.
+        targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name.
+        precisions: Keys of `convert.precisions.PRECISIONS`; one for a bare file.
+        calibration: Real samples for precisions with calibrated ranges: a `.npz` file, or arrays by input name.
+        evaluation: Samples, best with labels, that every file is judged on. Without them the calibration samples
+            are taken, and without those random ones; the report says which.
+        max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
+            agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
+        batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
+        name: The pack's name; else the card's, else the model's.
+        card: What the steps, labels and meanings are; found beside the model file as `NAME.card.json` by itself.
+        unsafe_lambda: Execute the code that Lambda layers carry.
+        force: Replace what is at `output`.
+        progress: Called with the number of variants done and the name of the next.
+
+    Returns:
+        What was built, what was left out and why, with every figure.
+
+    Raises:
+        UnknownNameError: A target or a precision that there is none of.
+        InputError: Arguments that contradict each other.
+        OutputError: `output` exists already, or cannot be written.
+        ModelError, UnsafeModelError, MissingFileError: The model cannot be read.
+        DataError: The samples do not fit the model, or none were given where they are needed.
+        ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
+    """
+    plan = make_plan(output, targets, precisions, batch, force=force)
+    if any(precision.needs_calibration for precision in plan.precisions) and calibration is None:
+        wanting = ", ".join(precision.name for precision in plan.precisions if precision.needs_calibration)
+        raise DataError(
+            f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
+        )
+    source = open_source(model, unsafe_lambda=unsafe_lambda)
+    card = find_card(card, model)
+    calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
+    judged = _judged(evaluation, calibrating, source)
+    reference_outputs = source.predict(judged.inputs)
+    _check_reference(reference_outputs)
+    question = Question(
+        judged, reference_outputs, _golden_rows(reference_outputs),
+        DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
+    )  # fmt: skip
+    built = list(_build(plan, source, calibrating, question, progress))
+    results = _with_latency(built, judged)
+    report = Report(
+        name=name or (card.name if card else source.name),
+        output=str(plan.output),
+        inputs=_described(source.inputs, card),
+        outputs=_described(source.outputs, card),
+        samples=judged.origin,
+        sample_count=len(judged),
+        calibration=calibrating.origin if calibrating else None,
+        calibration_count=len(calibrating) if calibrating else 0,
+        max_drop=question.max_drop,
+        results=results,
+        provenance=_provenance(card, calibrating, judged),
+    )
+    if not report.passed:
+        reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
+        raise ConvertError(f"no file came out right, nothing was written: {reasons}")
+    write(plan, report, question, built, card, force=force)
+    return report
+
+
+def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source) -> Samples:
+    """The samples every file is judged on."""
+    if evaluation is not None:
+        return read_samples(evaluation, source, "evaluation")
+    if calibrating is not None:
+        return calibrating
+    return random_samples(source, _RANDOM_SAMPLES)
+
+
+def _check_reference(outputs: dict[str, Array]) -> None:
+    """A model that gives NaN itself cannot be held against anything."""
+    for name, array in outputs.items():
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise ModelError(
+                f"the Keras model itself gives NaN in output {name!r} on the evaluation samples; mend it first"
+            )
+
+
+def _build(
+    plan: Plan, source: Source, calibration: Samples | None, question: Question, progress: Progress | None
+) -> Iterator[Built]:
+    """Build and prove each variant; what fails becomes a reason."""
+    done = 0
+    for target in plan.targets:
+        writer: Callable[[Precision], bytes] | None = None
+        refusal = ""
+        for precision in plan.precisions:
+            variant = f"{target}-{precision.name}"
+            if progress:
+                progress(done, variant)
+            try:
+                if writer is None and not refusal:
+                    writer = _WRITERS[target](plan, source, calibration)
+                if writer is None:
+                    raise ConvertError(refusal)
+                data = writer(precision)
+                proof = prove(target, data, precision, question)
+            except (ConvertError, ModelError) as error:
+                refusal = refusal or ("" if writer else str(error))
+                data, proof = b"", Proof((str(error),))
+            yield Built(variant, target, precision.name, data, proof)
+            done += 1
+
+
+def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
+    frozen = freeze(source, {"auto": 1, "dynamic": None}.get(plan.batch, plan.batch))  # type: ignore[arg-type]
+    return lambda precision: tflite.export(source, frozen, precision, calibration)
+
+
+def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
+    batch = None if plan.batch in {"auto", "dynamic"} else plan.batch
+    model = onnx.export(source, freeze(source, batch))  # type: ignore[arg-type]
+    return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
+
+
+# target -> what prepares the model once and returns the writer of one precision
+_WRITERS: dict[str, Callable[[Plan, Source, Samples | None], Callable[[Precision], bytes]]] = {
+    "tflite": _tflite_writer,
+    "onnx": _onnx_writer,
+}
+
+
+def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
+    """The results, with the latency of every file that is right: one row, one thread, rounds interleaved."""
+    right = [one for one in built if one.proof.session and not one.proof.reasons]
+    row = {name: array[:1] for name, array in samples.inputs.items()}
+    calls = [partial(one.proof.session.run, row) for one in right if one.proof.session]
+    timings = dict(
+        zip((one.variant for one in right), measure_interleaved(calls, rounds=5, warmup=3, repeat=20), strict=True)
+    )
+    return tuple(
+        Result(
+            variant=one.variant, format=one.format, precision=one.precision, size_bytes=len(one.data),
+            parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
+            tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
+            operators=one.proof.census.operators if one.proof.census else {},
+            engine=one.proof.engine,
+            p50_us=timings[one.variant].p50_us if one.variant in timings else None,
+        )
+        for one in built
+    )  # fmt: skip
+
+
+def _golden_rows(outputs: dict[str, Array]) -> tuple[int, ...]:
+    """A few rows whose answers differ most: the first of each winning class, where there are classes."""
+    first = next(iter(outputs.values()))
+    rows = len(first)
+    winners = first.reshape(rows, -1).argmax(axis=1)
+    firsts = sorted(np.unique(winners, return_index=True)[1].tolist())
+    spread = list(dict.fromkeys([*firsts, *np.linspace(0, rows - 1, min(rows, _GOLDENS)).astype(int).tolist()]))
+    return tuple(sorted(spread[:_GOLDENS]))
+
+
+def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[TensorSpec, ...]:
+    meanings = card.meanings if card else {}
+    return tuple(msgspec.structs.replace(spec, meaning=meanings.get(spec.name, "")) for spec in specs)
+
+
+def _provenance(card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
+    facts: dict[str, Any] = {
+        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
+        "proved_on": {"cpu": (device := this_device()).cpu, "fingerprint": device.fingerprint},
+        "evaluation": {"origin": judged.origin, "samples": len(judged), "sha256": judged.digest},
+    }
+    if calibration:
+        facts["calibration"] = {"origin": calibration.origin, "samples": len(calibration), "sha256": calibration.digest}
+    if card and card.recipe:
+        facts["recipe"] = card.recipe
+    return facts
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,94 @@
+"""What a file really holds, read back from it: element types of its constants, its operators, its precision."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+_FEW_BITS = {"int8", "uint8", "int4", "uint4", "int16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """The facts behind a file's name."""
+
+    precision: str
+    tensor_bytes: dict[str, int]
+    operators: dict[str, int]
+
+
+def take(file_format: str, data: bytes) -> Census:
+    """Read a file of a format (`"onnx"`, `"tflite"`)."""
+    return _READERS[file_format](data)
+
+
+def _read_onnx(data: bytes) -> Census:
+    import onnx
+
+    model = onnx.load_from_string(data)
+    sizes: Counter[str] = Counter()
+    for tensor in model.graph.initializer:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+        sizes[dtype.name] += int(np.prod(tensor.dims)) * dtype.itemsize
+    operators = Counter(node.op_type for node in model.graph.node)
+    dynamic = any(name.endswith("Integer") or name.startswith("DynamicQuantize") for name in operators)
+    activations = "float32" if dynamic or not operators["QuantizeLinear"] else "int8"
+    return _census(sizes, operators, activations, dynamic=dynamic)
+
+
+def _read_tflite(data: bytes) -> Census:
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    dtypes = _names(schema.TensorType)
+    codes = _names(schema.BuiltinOperator)
+    sizes: Counter[str] = Counter()
+    operators: Counter[str] = Counter()
+    fed: set[str] = set()
+    heavy: set[str] = set()
+    for graph in model.subgraphs:
+        constant = {i for i, tensor in enumerate(graph.tensors) if model.buffers[tensor.buffer].data is not None}
+        for index in constant:
+            tensor = graph.tensors[index]
+            sizes[dtypes[tensor.type].lower()] += len(model.buffers[tensor.buffer].data)
+        for operator in graph.operators:
+            code = model.operatorCodes[operator.opcodeIndex]
+            name = codes[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            operators[name] += 1
+            weights = {dtypes[graph.tensors[i].type].lower() for i in operator.inputs if i in constant}
+            if weights & _FEW_BITS and name != "DEQUANTIZE":
+                fed |= weights
+                heavy |= {dtypes[graph.tensors[i].type].lower() for i in operator.outputs}
+    activations = next((name for name in ("int16", "int8", "uint8") if name in heavy), "float32")
+    return _census(sizes, operators, activations, dynamic=bool(fed & _FEW_BITS) and activations == "float32")
+
+
+_READERS: dict[str, Callable[[bytes], Census]] = {"onnx": _read_onnx, "tflite": _read_tflite}
+
+
+def _census(sizes: Counter[str], operators: Iterable[Any], activations: str, *, dynamic: bool) -> Census:
+    """Name the precision: by what most of the weights are stored in, and by what flows between the operators."""
+    elements = {
+        name: size / _item_size(name)
+        for name, size in sizes.items()
+        if name not in {"int32", "int64", "bool", "string"}
+    }
+    most = max(elements, key=lambda name: elements[name], default="float32")
+    if most in {"int4", "uint4"}:
+        precision = "weight_int4"
+    elif most in _FEW_BITS:
+        precision = {"int8": "int8", "uint8": "int8", "int16": "int16x8"}.get(activations, "weight_int8")
+        precision = "dynamic_int8" if dynamic else precision
+    else:
+        precision = most
+    return Census(precision, dict(sorted(sizes.items())), dict(sorted(Counter(operators).items())))
+
+
+def _item_size(dtype: str) -> float:
+    return 0.5 if dtype.endswith("int4") else int("".join(filter(str.isdigit, dtype)) or 8) / 8
+
+
+def _names(enumeration: type) -> dict[int, str]:
+    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}

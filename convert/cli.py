@@ -1,0 +1,105 @@
+"""The command `convert`: a thin skin over `convert_model`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from edgepack import console
+from edgepack.runtime.errors import InputError, MissingExtraError
+from edgepack.runtime.writing import write_bytes
+
+if TYPE_CHECKING:
+    from edgepack.convert.report import Report
+
+Switch = Annotated[bool, Parameter(negative="")]
+
+
+def convert(  # noqa: PLR0913 - one option each
+    model: Path,
+    /,
+    *,
+    output: Annotated[str, Parameter(name=("--output", "-o"))],
+    precision: str = "float32",
+    target: str = "tflite,onnx",
+    calibration: Path | None = None,
+    evaluation: Path | None = None,
+    max_drop: float | None = None,
+    batch: str = "auto",
+    name: str | None = None,
+    card: Path | None = None,
+    unsafe_lambda: Switch = False,
+    force: Switch = False,
+    json: Switch = False,
+) -> int:
+    """Convert a Keras model to proved TFLite and ONNX files.
+
+    Beside a pack, the report is written as NAME.report.json and NAME.report.html.
+
+    Args:
+        model: A .keras or .h5 file.
+        output: A .edgepack file, a folder (ends with a slash), or one bare .tflite or .onnx file.
+        precision: Separated by commas: float32, float16, dynamic_int8, int8; "all" is each of them.
+        target: Formats in a pack, separated by commas: tflite, onnx.
+        calibration: A .npz file of real samples by input name; int8 needs it.
+        evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
+        max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
+            a point. By default 0.01 of the task metric.
+        batch: "auto" (ONNX any number of rows, TFLite 1), "dynamic", or a number of rows.
+        name: The pack's name; by default the card's or the file's.
+        card: The model's card with steps and labels; by default NAME.card.json beside the model.
+        unsafe_lambda: Execute the code that Lambda layers in the file carry. Only for files you trust.
+        force: Replace the output.
+        json: Print the report as one JSON document on stdout and nothing else.
+    """
+    from edgepack.convert.build import convert_model
+    from edgepack.convert.precisions import PRECISIONS
+    from edgepack.convert.report import COLUMNS
+
+    precisions = tuple(PRECISIONS) if precision == "all" else _split(precision)
+    targets = _split(target)
+    with console.progress("converting", total=len(precisions) * len(targets)) as advance:
+        report = convert_model(
+            model, output, targets=targets, precisions=precisions, calibration=calibration, evaluation=evaluation,
+            max_drop=max_drop, batch=_batch(batch), name=name, card=card, unsafe_lambda=unsafe_lambda, force=force,
+            progress=advance,
+        )  # fmt: skip
+        advance(len(report.results))
+    pages = _write_reports(report, Path(report.output))
+    if json:
+        console.show_json_bytes(report.to_json())
+        return 0
+    console.show_table(
+        f"{report.name}: {len(report.passed)} of {len(report.results)} files agree with Keras", COLUMNS, report.rows()
+    )
+    console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
+    for path in (report.output, *pages):
+        console.show(f"wrote {path}")
+    return 0
+
+
+def _write_reports(report: "Report", output: Path) -> list[Path]:
+    """Write the report beside the output; the page only where its libraries are installed."""
+    base = output.with_name(output.name.removesuffix(output.suffix))
+    written = [base.with_name(f"{base.name}.report.json")]
+    write_bytes(written[0], report.to_json())
+    try:
+        page = report.to_html()
+    except MissingExtraError as error:
+        console.note(f"no HTML report: {error}")
+        return written
+    written.append(base.with_name(f"{base.name}.report.html"))
+    write_bytes(written[1], page.encode())
+    return written
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _batch(text: str) -> int | str:
+    if text in {"auto", "dynamic"}:
+        return text
+    if not text.isdigit():
+        raise InputError(f"--batch is {text!r}; it takes auto, dynamic or a number of rows from 1")
+    return int(text)

@@ -1,0 +1,62 @@
+"""Frozen Keras model to ONNX, behind one seam, with the model's own names."""
+
+from typing import Any
+
+from edgepack.convert.source import Frozen, Source
+from edgepack.quiet import quiet
+from edgepack.runtime.errors import ConvertError
+
+OPSET = 18  # read by ONNX Runtime 1.14 and newer
+BATCH = "batch"
+
+
+def export(source: Source, frozen: Frozen) -> Any:
+    """Write the float32 ONNX model that every precision starts from.
+
+    Args:
+        source: Whose names the model gets.
+        frozen: The model with constant weights.
+
+    Returns:
+        An `onnx.ModelProto` that `onnx.checker` accepts; a free batch axis is named `batch`.
+
+    Raises:
+        ConvertError: The exporter refuses the model, or writes one that does not hold.
+    """
+    import onnx
+    from tf2onnx.convert import _convert_common
+
+    inputs = dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True))
+    outputs = dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True))
+    with quiet():
+        try:
+            model, _ = _convert_common(
+                frozen.function.graph.as_graph_def(),
+                name=source.name,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                tensors_to_rename={**inputs, **outputs},
+                opset=OPSET,
+            )
+            _name_batch(model, source)
+            onnx.checker.check_model(model, full_check=True)
+        except Exception as error:  # the exporter raises what its handlers raise
+            raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
+    return model
+
+
+def _name_batch(model: Any, source: Source) -> None:
+    """Write the model's own shapes on inputs and outputs; a free leading axis is called `batch` in all of them."""
+    import edgepack
+
+    specs = {spec.name: spec for spec in (*source.inputs, *source.outputs)}
+    for value in (*model.graph.input, *model.graph.output):
+        for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
+            if dimension.HasField("dim_value") and dimension.dim_value > 0:
+                continue
+            size = specs[value.name].shape[axis]
+            if axis and size is not None:
+                dimension.dim_value = size
+            else:
+                dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"
+    model.producer_name, model.producer_version = "edgepack", edgepack.__version__

@@ -1,0 +1,58 @@
+"""What was asked of a conversion, checked before any long work begins."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgepack.convert.precisions import PRECISIONS, Precision, find
+from edgepack.runtime.errors import InputError, OutputError, UnknownNameError
+from edgepack.runtime.manifest import FORMATS
+from edgepack.runtime.writing import check_output
+
+TARGETS = ("tflite", "onnx")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What was asked for, checked."""
+
+    output: Path
+    as_folder: bool
+    targets: tuple[str, ...]
+    precisions: tuple[Precision, ...]
+    batch: int | str
+    bare: str | None
+    """The format of the one bare file that is written instead of a pack."""
+
+
+def make_plan(
+    output: str | os.PathLike[str], targets: Sequence[str], precisions: Sequence[str], batch: int | str, *, force: bool
+) -> Plan:
+    """Check what was asked; the arguments are those of `convert_model`.
+
+    Raises:
+        UnknownNameError: A target or a precision that there is none of.
+        InputError: Nothing to build, or arguments that contradict each other.
+        OutputError: The output exists already, cannot be written, or its name does not say what to write.
+    """
+    for target in targets:
+        if target not in TARGETS:
+            raise UnknownNameError("target", target, TARGETS)
+    chosen = tuple(find(one) for one in dict.fromkeys(precisions))
+    if not targets or not chosen:
+        raise InputError(
+            f"nothing to build: give a target ({', '.join(TARGETS)}) and a precision ({', '.join(PRECISIONS)})"
+        )
+    if not (batch in {"auto", "dynamic"} or (isinstance(batch, int) and batch > 0)):
+        raise InputError(f"batch is {batch!r}; it takes 'auto', 'dynamic' or a number of rows from 1")
+    as_folder = str(output).endswith(("/", os.sep))
+    path = check_output(output, force=force)
+    bare = next((name for name, ending in FORMATS.items() if path.suffix == ending and not as_folder), None)
+    if bare and len(chosen) > 1:
+        raise InputError(f"{path.name} holds one file; give one precision, or write a pack: -o {path.stem}.edgepack")
+    if not bare and not as_folder and path.suffix != ".edgepack":
+        raise OutputError(
+            f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
+        )
+    return Plan(path, as_folder, (bare,) if bare else tuple(dict.fromkeys(targets)), chosen, batch, bare)

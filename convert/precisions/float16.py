@@ -1,0 +1,34 @@
+"""Weights stored in float16 and unfolded at load; arithmetic in float32, since no CPU engine is faster in half."""
+
+from pathlib import Path
+from typing import Any
+
+from edgepack.convert.passes.store_weights import store_float16
+from edgepack.convert.precisions.base import Precision
+from edgepack.convert.samples import Samples
+from edgepack.convert.source import Source
+from edgepack.runtime.compare import Budget
+
+
+def _tflite(converter: Any, _source: Source, _calibration: Samples | None) -> None:
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def _onnx(model: Any, _calibration: Samples | None, _folder: Path) -> Any:
+    store_float16(model)
+    return model
+
+
+FLOAT16 = Precision(
+    name="float16",
+    weights="float16",
+    activations="float32",
+    needs_calibration=False,
+    budget=Budget(min_snr_db=30, min_cosine=0.999),
+    golden_floor=1e-2,
+    tflite=_tflite,
+    onnx=_onnx,
+)

@@ -1,0 +1,29 @@
+"""Everything in float32: the file every other one is measured by."""
+
+from pathlib import Path
+from typing import Any
+
+from edgepack.convert.precisions.base import Precision
+from edgepack.convert.samples import Samples
+from edgepack.convert.source import Source
+from edgepack.runtime.compare import Budget
+
+
+def _tflite(_converter: Any, _source: Source, _calibration: Samples | None) -> None:
+    """The converter's own default."""
+
+
+def _onnx(model: Any, _calibration: Samples | None, _folder: Path) -> Any:
+    return model
+
+
+FLOAT32 = Precision(
+    name="float32",
+    weights="float32",
+    activations="float32",
+    needs_calibration=False,
+    budget=Budget(max_rel=1e-4, min_cosine=0.99999),
+    golden_floor=1e-4,
+    tflite=_tflite,
+    onnx=_onnx,
+)

@@ -1,0 +1,113 @@
+"""Hold a file against Keras: load it in its own light engine, run it, compare, and read its precision back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgepack.convert import metrics
+from edgepack.convert.census import Census, take
+from edgepack.convert.precisions import Precision
+from edgepack.convert.samples import Samples
+from edgepack.runtime import engines, providers
+from edgepack.runtime.compare import Parity, compare
+from edgepack.runtime.errors import EdgepackError
+from edgepack.runtime.manifest import Metric
+from edgepack.runtime.session import Session
+from edgepack.runtime.tensor import Array
+
+_MARGIN = 4.0  # how much further than here another device may be from the golden outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What every file of one model is held against."""
+
+    samples: Samples
+    reference: Mapping[str, Array]
+    """The Keras model's own outputs on the samples."""
+    golden_rows: tuple[int, ...]
+    max_drop: float | None
+    """How much of the task metric, or of the agreement where there are no labels, may be lost; None is not asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was found; `reasons` is empty when the file is right."""
+
+    reasons: tuple[str, ...]
+    census: Census | None = None
+    parity: Parity | None = None
+    metric: Metric | None = None
+    golden_tolerance: float = 0.0
+    engine: str = ""
+    session: Session | None = None
+    """The open file, for whoever measures it next."""
+
+
+def prove(file_format: str, data: bytes, precision: Precision, question: Question) -> Proof:
+    """Hold one file against Keras; whatever is wrong with it becomes a reason, nothing is raised.
+
+    Args:
+        file_format: `"onnx"` or `"tflite"`.
+        data: The file.
+        precision: What its tensors must turn out to be, and how close it must come.
+        question: Samples, the Keras model's answers, and what may be lost.
+    """
+    found = take(file_format, data)
+    reasons = []
+    if found.precision != precision.name:
+        reasons.append(f"{precision.name} was asked, but its tensors read {found.precision}: nothing was gained by it")
+    engine = engines.for_format(file_format)[0]
+    try:
+        opened = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu"), threads=1)
+        session = Session(opened, f"{file_format}-{precision.name}")
+        outputs = session.run(question.samples.inputs)
+        parity = compare(question.reference, outputs)
+    except (EdgepackError, ValueError) as error:
+        return Proof((*reasons, str(error)), found, engine=engine)
+    metric = _metric(question, outputs)
+    reasons += parity.failures(precision.budget)
+    reasons += _drop(question.max_drop, parity, metric)
+    return Proof(
+        tuple(reasons), found, parity, metric, _golden_tolerance(precision, question, outputs),
+        session.engine.description, session,
+    )  # fmt: skip
+
+
+def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:
+    """The task metric of the file and of Keras on the same labelled samples."""
+    picked = metrics.pick(question.samples.labels, question.reference)
+    if picked is None:
+        return None
+    name, metric = picked
+    labels = question.samples.labels[name]
+    return Metric(
+        metric,
+        metrics.score(metric, outputs[name], labels),
+        metrics.score(metric, question.reference[name], labels),
+        len(question.samples),
+    )
+
+
+def _drop(max_drop: float | None, parity: Parity, metric: Metric | None) -> list[str]:
+    """Why the file loses more than was allowed; empty when it does not."""
+    if max_drop is None:
+        return []
+    if metric is not None:
+        lost, what = (
+            metric.keras - metric.value,
+            f"{metric.name} {metric.value:.4f} against {metric.keras:.4f} of Keras",
+        )
+    elif parity.agreement is not None:
+        lost, what = 1 - parity.agreement, f"agreement with Keras {parity.agreement:.4f}"
+    else:
+        return []
+    return [] if lost <= max_drop + 1e-12 else [f"{what}: {lost:.4f} lost, allowed {max_drop:g}"]
+
+
+def _golden_tolerance(precision: Precision, question: Question, outputs: Mapping[str, Array]) -> float:
+    """How far another device may be from the golden outputs: a multiple of what is seen here, or what is usual."""
+    rows = list(question.golden_rows)
+    wanted = {name: array[rows] for name, array in question.reference.items()}
+    seen = compare(wanted, {name: array[rows] for name, array in outputs.items()}).max_abs
+    largest = max((float(abs(array).max(initial=0.0)) for array in wanted.values()), default=0.0)
+    return max(_MARGIN * seen, precision.golden_floor * max(largest, 1e-6))

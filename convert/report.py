@@ -1,0 +1,171 @@
+"""What a conversion came to: as a value, as JSON, and as one page with a plot."""
+
+from typing import Any
+
+import msgspec
+
+from edgepack import page
+from edgepack.runtime.compare import Parity
+from edgepack.runtime.manifest import Metric
+from edgepack.runtime.tensor import TensorSpec, describe
+
+COLUMNS = (
+    "variant",
+    "size kB",
+    "of float32",
+    "max abs",
+    "max rel",
+    "cosine",
+    "SNR dB",
+    "agreement",
+    "metric",
+    "p50 µs",
+    "verdict",
+)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """One variant: what was measured, and why it was left out where it was."""
+
+    variant: str
+    format: str
+    precision: str
+    size_bytes: int
+    parity: Parity | None
+    metric: Metric | None
+    reasons: tuple[str, ...]
+    """Why it is not in the pack; empty when it is."""
+    tensor_bytes: dict[str, int]
+    operators: dict[str, int]
+    engine: str
+    p50_us: float | None
+    """Median latency of one row on one thread, through a session, on the machine that converted."""
+
+    @property
+    def verdict(self) -> str:
+        """`right`, or why it was left out."""
+        return "right" if not self.reasons else "left out: " + "; ".join(self.reasons)
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What a conversion came to."""
+
+    name: str
+    output: str
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    samples: str
+    sample_count: int
+    calibration: str | None
+    calibration_count: int
+    max_drop: float | None
+    results: tuple[Result, ...]
+    provenance: dict[str, Any]
+
+    @property
+    def passed(self) -> tuple[Result, ...]:
+        """The variants that are right."""
+        return tuple(one for one in self.results if not one.reasons)
+
+    def rows(self) -> list[tuple[str, ...]]:
+        """The table of all variants, a row each, for the columns `COLUMNS`."""
+        sizes = {one.format: one.size_bytes for one in self.results if one.precision == "float32" and one.size_bytes}
+        return [_row(one, sizes.get(one.format)) for one in self.results]
+
+    def to_json(self) -> bytes:
+        """The report as indented JSON."""
+        verdicts = {"passed": [one.variant for one in self.passed]}
+        return msgspec.json.format(msgspec.json.encode({**msgspec.structs.asdict(self), **verdicts}), indent=2) + b"\n"
+
+    def to_html(self) -> str:
+        """The report as one self-contained page.
+
+        Raises:
+            MissingExtraError: matplotlib or jinja2 is not installed.
+        """
+        rows: tuple[tuple[page.Cell, ...], ...] = tuple(
+            (*row[:-1], page.Mark(row[-1], "good" if not one.reasons else "bad"))
+            for row, one in zip(self.rows(), self.results, strict=True)
+        )
+        held = tuple((one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators)) for one in self.results)
+        sections: list[page.Table | page.Plot | page.Facts] = [
+            page.Table("Variants", COLUMNS, rows, note=self._basis()),
+            *self._plots(),
+            page.Facts("Tensors", self._tensors()),
+            page.Table("What the files hold", ("variant", "constants", "operators"), held),
+            page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
+        ]
+        lead = f"{len(self.passed)} of {len(self.results)} files agree with the Keras model. Written to {self.output}."
+        return page.render(f"{self.name}: conversion report", lead, sections)
+
+    def _tensors(self) -> tuple[tuple[str, str], ...]:
+        """Inputs and outputs, each with its type, shape and meaning."""
+        kinds = (("input", self.inputs), ("output", self.outputs))
+        return tuple(
+            (f"{kind} {spec.name}", " – ".join(filter(None, (describe(spec.shape, spec.dtype), spec.meaning))))
+            for kind, specs in kinds
+            for spec in specs
+        )
+
+    def _basis(self) -> str:
+        """What the figures rest on."""
+        calibration = (
+            f" Ranges calibrated on {self.calibration_count:,} samples of {self.calibration}."
+            if self.calibration
+            else ""
+        )
+        allowed = f" At most {self.max_drop:g} may be lost." if self.max_drop is not None else ""
+        return (
+            f"Compared with Keras on {self.sample_count:,} samples ({self.samples}).{calibration}{allowed} "
+            "Latency: one row, one thread, through a session on the machine that converted."
+        )
+
+    def _plots(self) -> list[page.Plot]:
+        points = [
+            page.Point(
+                label=one.variant, x=one.size_bytes / 1000, y=_quality(one), size=one.p50_us or 0.0, group=one.format
+            )
+            for one in self.passed
+        ]
+        bars = [page.Bar(label=one.variant, value=one.p50_us, group=one.format) for one in self.passed if one.p50_us]
+        metric = next((one.metric.name for one in self.passed if one.metric), "agreement with Keras")
+        return [
+            page.Plot(
+                "Size and accuracy", page.scatter(points, x_label="file size in kB", y_label=metric),
+                "Up and to the left is better; the larger the bubble, the slower the file.",
+            ),
+            page.Plot("Latency", page.bars(bars, x_label="median latency in µs"), "Shorter is better."),
+        ]  # fmt: skip
+
+
+def _quality(result: Result) -> float:
+    """What the plot shows as accuracy: the task metric, else the agreement, else the cosine."""
+    if result.metric:
+        return result.metric.value
+    assert result.parity is not None, "a variant that is right was compared"
+    return result.parity.cosine if result.parity.agreement is None else result.parity.agreement
+
+
+def _row(one: Result, float32_bytes: int | None) -> tuple[str, ...]:
+    parity = one.parity
+    size = f"{one.size_bytes / 1000:,.1f}" if one.size_bytes else "–"
+    share = f"{one.size_bytes / float32_bytes:.2f}" if float32_bytes and one.size_bytes else "–"
+    figures = (
+        (
+            f"{parity.max_abs:.1e}", f"{parity.max_rel:.1e}", f"{parity.cosine:.6f}", f"{parity.snr_db:.1f}",
+            "–" if parity.agreement is None else f"{parity.agreement:.2%}",
+        )
+        if parity
+        else ("–",) * 5
+    )  # fmt: skip
+    metric = f"{one.metric.value:.4f} (Keras {one.metric.keras:.4f})" if one.metric else "–"
+    latency = "–" if one.p50_us is None else f"{one.p50_us:,.1f}"
+    return (one.variant, size, share, *figures, metric, latency, one.verdict)
+
+
+def _counts(counts: dict[str, int], unit: str = "") -> str:
+    return ", ".join(f"{name} {count:,}{unit}" for name, count in counts.items())
+
+
+def _text(value: Any) -> str:
+    return ", ".join(f"{key} {_text(part)}" for key, part in value.items()) if isinstance(value, dict) else str(value)
