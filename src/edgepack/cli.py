@@ -13,6 +13,7 @@ _COMMANDS = {
     "verify": ("edgepack.runtime.cli:verify", "Check a pack's digests and golden answers on this device."),
     "run": ("edgepack.runtime.cli:run", "Run raw samples through a pack."),
     "bench": ("edgepack.benchmarks.cli:bench", "Measure every variant, engine and thread count on this device."),
+    "bench-diff": ("edgepack.benchmarks.cli:diff", "Compare two reports of bench."),
     "devices": ("edgepack.runtime.cli:devices", "Show this device, its engines and providers."),
 }
 
