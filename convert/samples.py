@@ -95,12 +95,16 @@ def _read_npz(path: Path, purpose: str) -> dict[str, Array]:
     if not path.exists():
         raise MissingFileError(path, f"{purpose} data")
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if isinstance(archive, np.ndarray):
-                return {"x": archive}
-            return {name: archive[name] for name in archive.files}
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
+            arrays = (
+                {"x": archive} if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
+            )
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise DataError(f"{path} is not a .npz file of plain arrays: {error}; write it with numpy.savez") from error
+    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+        raise DataError(f"{path} is not a .npz file of plain arrays, but some other zip; write it with numpy.savez")
+    return arrays
 
 
 def _pick(arrays: Mapping[str, Any], name: str, aliases: tuple[str, ...], *, single: bool) -> Any:

@@ -45,9 +45,9 @@ class LitertEngine:
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
         self._input_indices = [(name, detail["index"]) for name, detail in inputs]
         self._output_indices = [detail["index"] for _, detail in outputs]
-        self._set, self._invoke, self._get = _calls(self._interpreter)
         self._lock = threading.Lock()  # an interpreter holds one set of tensors
         self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
+        self._set, self._invoke, self._get = _calls(self._interpreter, inner=not self._has_free_sizes)
         self._sizes: list[tuple[int, ...]] = []  # that memory is laid out for, where sizes are free
 
     @property
@@ -110,15 +110,15 @@ def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, A
     return tuple([(names.get(part["index"], part["name"]), part) for part in parts] for parts in (inputs, outputs))  # type: ignore[return-value]
 
 
-def _calls(interpreter: Any) -> tuple[Any, Any, Any]:
+def _calls(interpreter: Any, *, inner: bool) -> tuple[Any, Any, Any]:
     """Set a tensor, invoke, get a copy of a tensor: bound once, and without Python between, where that is possible.
 
-    The interpreter's own methods do the same after checks that matter only to those who hold views of its tensors.
+    The interpreter's own methods do the same after checks that matter only to those who hold views of its tensors,
+    and that take a bound inner method for such a view when it comes to resizing.
     """
-    inner: Any = getattr(interpreter, "_interpreter", None)
-    names = ("SetTensor", "Invoke", "GetTensor")
-    if all(hasattr(inner, name) for name in names):
-        return inner.SetTensor, inner.Invoke, inner.GetTensor
+    core: Any = getattr(interpreter, "_interpreter", None) if inner else None
+    if all(hasattr(core, name) for name in ("SetTensor", "Invoke", "GetTensor")):
+        return core.SetTensor, core.Invoke, core.GetTensor
     return interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
 
 

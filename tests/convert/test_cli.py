@@ -1,0 +1,85 @@
+"""The command `convert`: one clear line for what the user can mend, and nothing lost."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgepack.__main__ import main
+from tests.convert.conftest import Converted, Toy
+
+
+@pytest.fixture
+def files(toy: Toy, tmp_path: Path) -> Path:
+    np.savez(tmp_path / "calibration.npz", **toy.calibration)
+    np.savez(tmp_path / "evaluation.npz", **toy.evaluation)
+    (tmp_path / "toy.keras").write_bytes(toy.path.read_bytes())
+    return tmp_path
+
+
+def test_a_pack_and_its_reports_are_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        ["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack"), "--precision", "float32,int8",
+         "--calibration", str(files / "calibration.npz"), "--evaluation", str(files / "evaluation.npz")]
+    )  # fmt: skip
+    assert code == 0
+    printed = capsys.readouterr().out
+    assert "4 of 4 files agree with Keras" in printed
+    assert all((files / name).is_file() for name in ("toy.edgepack", "toy.report.json", "toy.report.html"))
+    report = json.loads((files / "toy.report.json").read_text())
+    assert report["passed"] == ["tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8"]
+
+
+def test_json_is_all_that_stdout_gets(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.onnx"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["passed"] == ["onnx-float32"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing.keras", "-o", "a.edgepack"], "no model at nothing.keras; check the path"),
+        (["toy.keras", "-o", "a.edgepack", "--precision", "int8"], "precision int8 needs calibration data"),
+        (
+            ["toy.keras", "-o", "a.edgepack", "--precision", "int3"],
+            "unknown precision 'int3' (known: float32, float16,",
+        ),
+        (["toy.keras", "-o", "a.edgepack", "--target", "coreml"], "unknown target 'coreml' (known: tflite, onnx)"),
+        (["toy.keras", "-o", "calibration.npz"], "calibration.npz exists already; pass --force"),
+        (["toy.keras", "-o", "no/such/folder/a.edgepack"], "there is no folder no/such/folder"),
+        (
+            ["toy.keras", "-o", "a.edgepack", "--evaluation", "toy.keras"],
+            "toy.keras is not a .npz file of plain arrays",
+        ),
+        (["toy.keras", "-o", "a.edgepack", "--batch", "many"], "--batch is 'many'"),
+        (["cut.keras", "-o", "a.edgepack"], "cut.keras cannot be read as a Keras model; is it whole?"),
+        (["toy.keras", "-o", "a.edgepack", "--card", "calibration.npz"], "the card is not one of edgepack's"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_the_user_can_mend_is_one_line_and_nothing_is_written(
+    files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
+) -> None:
+    monkeypatch.chdir(files)
+    (files / "cut.keras").write_bytes((files / "toy.keras").read_bytes()[:2000])
+    before = {file.name: file.read_bytes() for file in files.iterdir()}
+    assert main(["convert", *arguments]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith("edgepack: ")
+    assert message in printed.err
+    assert printed.err.count("\n") == 1
+    assert {file.name: file.read_bytes() for file in files.iterdir()} == before
+
+
+def test_a_missing_option_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", "toy.keras"]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_the_page_is_self_contained(converted: Converted) -> None:
+    page = converted.report.to_html()
+    assert "<svg" in page
+    assert not any(mark in page for mark in ("<script src", "http://cdn", "https://cdn", '<link rel="stylesheet" href'))
+    assert all(one.variant in page for one in converted.report.results)

@@ -1,0 +1,43 @@
+"""The metric follows from the labels."""
+
+import numpy as np
+import pytest
+
+from edgepack.convert import metrics
+from edgepack.runtime.errors import DataError
+
+_SCORES = np.float32([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "outputs", "metric", "value"),
+    [
+        (np.array([0, 1, 0]), _SCORES, "accuracy", 2 / 3),
+        (np.array([[0], [1], [2]]), _SCORES, "accuracy", 1.0),
+        (np.array([0, 1, 1]), np.float32([[0.1], [0.9], [0.2]]), "binary_accuracy", 2 / 3),
+        (np.float32([1, 2, 3]), np.float32([[1], [2], [3]]), "r2", 1.0),
+        (np.float32([1, 2, 3]), np.float32([[2], [2], [2]]), "r2", 0.0),
+    ],
+    ids=["classes", "classes as a column", "yes or no", "values", "the mean"],
+)
+def test_the_metric_fits_the_labels(labels: np.ndarray, outputs: np.ndarray, metric: str, value: float) -> None:
+    assert metrics.pick({"y": labels}, {"y": outputs}) == ("y", metric)
+    assert metrics.score(metric, outputs, labels) == pytest.approx(value)
+
+
+def test_without_labels_there_is_none() -> None:
+    assert metrics.pick({}, {"y": _SCORES}) is None
+
+
+def test_nan_counts_as_wrong() -> None:
+    assert metrics.score("accuracy", np.float32([[np.nan, 0.1]]), np.array([0])) == 0.0
+
+
+def test_a_class_the_model_does_not_have_is_named() -> None:
+    with pytest.raises(DataError, match=r"go from 0 to 7; the model has 3 classes \(0 to 2\)"):
+        metrics.pick({"y": np.array([0, 1, 7])}, {"y": _SCORES})
+
+
+def test_labels_of_another_shape_say_what_is_taken() -> None:
+    with pytest.raises(DataError, match=r"give class numbers \(samples,\)"):
+        metrics.pick({"y": np.zeros((3, 2), np.float32)}, {"y": _SCORES})
