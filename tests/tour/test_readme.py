@@ -1,0 +1,23 @@
+"""The README keeps its word."""
+
+import re
+
+from tests.tour.conftest import ROOT, Tour
+
+
+def test_the_tour_runs_as_it_stands(tour: Tour) -> None:
+    assert list(tour.printed) == ["train", "convert", "inspect", "verify", "run", "bench"]
+
+
+def test_a_seven_is_read_as_a_seven(tour: Tour) -> None:
+    assert tour.printed["run"].startswith("seven.png: 7 (")
+
+
+def test_all_eight_files_agree_with_keras(tour: Tour) -> None:
+    assert "8 of 8 files agree with Keras" in tour.printed["convert"]
+
+
+def test_every_link_leads_somewhere() -> None:
+    for page in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
