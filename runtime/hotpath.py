@@ -44,6 +44,7 @@ def one_tensor(
         outputs by name; for anything else it returns None, and the caller checks in full.
     """
     run, name, names, vdot, ndarray = engine.run, spec.name, tuple(outputs), _vdot, np.ndarray
+    only = names[0] if len(names) == 1 else None
     dtype, is_float = spec.numpy_dtype, spec.dtype in FLOATS
     free = batch is None and bool(spec.shape) and spec.shape[0] is None
     tail = spec.shape[1:] or None if free else None  # () would fit a number without any axis
@@ -58,7 +59,7 @@ def one_tensor(
                 and (value.shape == shape or value.shape[1:] == tail)
                 and not (is_float and (product := vdot(value, value)) != product)
             ):
-                return dict(zip(names, run(inputs), strict=False))
+                return {only: run(inputs)[0]} if only else dict(zip(names, run(inputs), strict=False))
         return None
 
     return call

@@ -46,6 +46,7 @@ class LitertEngine:
         self._input_indices = [(name, detail["index"]) for name, detail in inputs]
         self._output_indices = [detail["index"] for _, detail in outputs]
         self._lock = threading.Lock()  # an interpreter holds one set of tensors
+        self._only_output = self._output_indices[0] if len(outputs) == 1 else None
         self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
         self._set, self._invoke, self._get = _calls(self._interpreter, inner=not self._has_free_sizes)
         self._sizes: list[tuple[int, ...]] = []  # that memory is laid out for, where sizes are free
@@ -70,10 +71,9 @@ class LitertEngine:
                 for name, index in self._input_indices:
                     self._set(index, feeds[name])
                 self._invoke()
-                outputs = []
-                for index in self._output_indices:
-                    outputs.append(self._get(index, 0))  # noqa: PERF401 - a comprehension is a call more
-                return outputs
+                if self._only_output is not None:  # a comprehension is a call more
+                    return (self._get(self._only_output, 0),)
+                return [self._get(index, 0) for index in self._output_indices]
             except (ValueError, RuntimeError) as error:
                 raise EngineError(f"{self.name.description} failed on these inputs: {_one_line(error)}") from error
 

@@ -1,0 +1,119 @@
+"""What a session costs: `session.run` against the same engine called by hand, in one run, rounds interleaved.
+
+`python -m edgepack.benchmarks.overhead PACK` prints one JSON document.
+"""
+
+import statistics
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgepack.runtime.device import this_device
+from edgepack.runtime.errors import EngineError, InputError
+from edgepack.runtime.loading import load
+from edgepack.runtime.pack import Pack
+from edgepack.runtime.tensor import Array
+from edgepack.runtime.timing import measure
+
+
+class Overhead(msgspec.Struct, frozen=True):
+    """One variant: medians of the rounds' medians, one row, one thread."""
+
+    variant: str
+    engine: str
+    session_us: float
+    by_hand_us: float
+    ratio: float
+    """The median of the rounds' own ratios: what the machine does between rounds falls out."""
+
+
+def measure_overhead(pack: Path, *, rounds: int = 60, laps: int = 100) -> tuple[Overhead, ...]:
+    """Time every variant of a pack through a session and by hand.
+
+    Args:
+        pack: A pack with golden samples; their first row is what is run.
+        rounds: How often the two take turns.
+        laps: Calls in a turn, after five that are not counted.
+
+    Raises:
+        InputError: The pack holds no golden samples to run.
+        PackError, MissingFileError: It cannot be read.
+    """
+    with Pack(pack) as opened:
+        if not opened.manifest.goldens:
+            raise InputError(f"{pack} holds no golden samples to run; build the pack again")
+        golden, _ = opened.golden(opened.manifest.goldens[0])
+        files = {variant.name: (variant.format, opened.read(variant.file)) for variant in opened.manifest.variants}
+    feeds = {name: array[:1].copy() for name, array in golden.items()}
+    return tuple(_compare(pack, name, *files[name], feeds, rounds, laps) for name in files)
+
+
+def _compare(
+    pack: Path, variant: str, file_format: str, data: bytes, feeds: dict[str, Array], rounds: int, laps: int
+) -> Overhead:
+    by_hand = _BY_HAND[file_format](data, feeds)
+    with load(pack, variant=variant, threads=1) as session:
+        ours, theirs = [], []
+        for _ in range(rounds):
+            ours.append(measure(lambda: session.run(dict(feeds)), warmup=5, repeat=laps).p50_us)
+            theirs.append(measure(by_hand, warmup=5, repeat=laps).p50_us)
+        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
+        engine = session.engine.description
+    return Overhead(variant, engine, statistics.median(ours), statistics.median(theirs), ratio)
+
+
+def _onnx_by_hand(data: bytes, feeds: Mapping[str, Array]) -> Callable[[], object]:
+    """The plain idiom of ONNX Runtime's documentation."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return lambda: session.run(None, dict(feeds))
+
+
+def _tflite_by_hand(data: bytes, feeds: Mapping[str, Array]) -> Callable[[], object]:
+    """The plain idiom of LiteRT's documentation."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=data, num_threads=1)
+    interpreter.allocate_tensors()
+    inputs = [(detail["index"], feeds[detail["name"]]) for detail in interpreter.get_input_details()]
+    outputs = [detail["index"] for detail in interpreter.get_output_details()]
+
+    def call() -> object:
+        for index, array in inputs:
+            interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return [interpreter.get_tensor(index) for index in outputs]
+
+    return call
+
+
+_BY_HAND: dict[str, Callable[[bytes, Mapping[str, Array]], Callable[[], object]]] = {
+    "onnx": _onnx_by_hand,
+    "tflite": _tflite_by_hand,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure the pack named on the command line."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m edgepack.benchmarks.overhead PACK\n")
+        return 2
+    try:
+        results = measure_overhead(Path(arguments[0]))
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    device = this_device()
+    document: dict[str, Any] = {"cpu": device.cpu, "fingerprint": device.fingerprint, "results": results}
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
