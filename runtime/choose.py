@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from edgepack.runtime import engines
-from edgepack.runtime.errors import EngineError, MissingExtraError, UnknownNameError
+from edgepack.runtime.errors import EngineError, MissingExtraError, PackError, UnknownNameError
 from edgepack.runtime.manifest import Variant
 
 # Without a measurement the closest file is the sound one: small and quantized files are not always faster.
@@ -28,11 +28,14 @@ def candidates(variants: tuple[Variant, ...], variant: str, engine: str | None) 
 
     Raises:
         UnknownNameError: No such variant or engine; the message lists those there are.
-        EngineError: The asked engine does not read the asked variant.
+        PackError: There are no variants.
+        EngineError: The asked engine, or none at all, does not read the asked variant.
         MissingExtraError: No engine for it is installed; the message says what to install.
     """
     if engine is not None and engine not in engines.known():
         raise UnknownNameError("engine", engine, engines.known())
+    if not variants:
+        raise PackError("the pack holds no variants; build it again")
     fitting = [one for one in variants if variant in {"auto", one.name, one.precision}]
     if not fitting:
         names = [one.name for one in variants]
@@ -44,6 +47,8 @@ def candidates(variants: tuple[Variant, ...], variant: str, engine: str | None) 
     ]
     if not pairs:
         formats = ", ".join(dict.fromkeys(one.format for one in fitting))
+        if engine is None:
+            raise EngineError(f"no engine of this edgepack reads {formats} files; upgrade it: pip install -U edgepack")
         raise EngineError(
             f"engine {engine!r} does not read {formats} files; leave the engine out, or name another variant"
         )

@@ -1,5 +1,6 @@
 """The commands `run`, `inspect`, `verify` and `devices`: thin skins over the runtime."""
 
+import os
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
@@ -107,7 +108,7 @@ def verify(pack: Path, /, *, json: Json = False) -> int:
         pack: A pack.
         json: Print one JSON document on stdout and nothing else.
     """
-    if pack.exists() and not is_pack(pack):
+    if os.path.exists(pack) and not is_pack(pack):
         raise PackError(f"{pack} is not a pack; a bare file carries no digests and golden samples to verify")
     with console.progress("verifying", total=1) as advance:
         found = verify_pack(pack, progress=lambda _, name: advance(0, name))
@@ -170,8 +171,9 @@ def _answer(session: Session, sample: Path) -> Any:
             raise InputError(f"this model has no steps to read {sample} with; give its tensors as .npy or .npz")
         return session.predict(sample)
     try:
-        loaded = np.load(sample, allow_pickle=False)
-        tensors = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
+        with sample.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            tensors = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except FileNotFoundError as error:
         raise MissingFileError(sample) from error
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -15,7 +15,7 @@ from edgepack.runtime.session import Session
 
 Providers = str | Sequence[str]
 
-_MOST_THREADS = 1024  # an engine crashes the process where the system refuses it a thread
+_MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
 
 
@@ -50,6 +50,8 @@ def load(
     target = Path(path)
     if not os.path.exists(target):  # Path.exists raises where a name is too long
         raise MissingFileError(target, "model")
+    if not (target.is_file() or target.is_dir()):
+        raise ModelError(f"{target} is a pipe or a device; edgepack runs files and folders")
     if threads is not None and not 1 <= threads <= _MOST_THREADS:
         raise InputError(f"threads is {threads}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
     how = _How(provider, threads or usable_cores(), strict)

@@ -198,8 +198,9 @@ def is_pack(path: str | os.PathLike[str]) -> bool:
         return True
     if target.suffix == SUFFIX:
         return True
-    with contextlib.suppress(OSError), target.open("rb") as file:
-        return file.read(4) == b"PK\x03\x04"
+    if target.is_file():
+        with contextlib.suppress(OSError), target.open("rb") as file:
+            return file.read(4) == b"PK\x03\x04"
     return False
 
 
@@ -217,6 +218,8 @@ class _Zip:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        if not path.is_file():  # a pipe or a device would be waited for
+            raise PackError(f"{path} is not a file; a pack is a file or a folder")
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:

@@ -44,7 +44,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
 
         Raises:
             InputError: Another number of axes, another fixed size, an element type of another kind (an integer array
-                for a float tensor may be pixels that were never scaled), or integers that do not fit. Python numbers
+                for a float tensor may be pixels that were never scaled), or numbers too large for it. Python numbers
                 carry no element type and are taken.
         """
         try:
@@ -54,7 +54,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
         self._check_shape(array)
         typed = hasattr(value, "dtype")
         if not typed and array.dtype.kind in "iu" and self.numpy_dtype.kind == "f":
-            array = array.astype(self.numpy_dtype)
+            array = array.astype(np.float64)
         return self._cast(array)
 
     def _check_shape(self, array: Array) -> None:
@@ -86,8 +86,9 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
                 f"{_KINDS.get(array.dtype.kind, 'this')} does not become {_KINDS[wanted.kind]} by itself: scale it "
                 f"as the model was trained and convert it with x.astype({self.dtype!r})"
             )
-        cast = np.ascontiguousarray(array, dtype=wanted).reshape(array.shape)
-        if wanted.kind in "iu" and not np.array_equal(cast, array):
+        with np.errstate(over="ignore"):
+            cast = np.ascontiguousarray(array, dtype=wanted).reshape(array.shape)
+        if not _same_values(cast, array):
             raise InputError(
                 f"input {self.name!r} holds {array.dtype} values that do not fit {self.dtype} "
                 f"(from {array.min()} to {array.max()}); scale or clip them first"
@@ -116,6 +117,13 @@ def check_names(specs: Iterable[TensorSpec], given: Mapping[str, object]) -> Non
 
 def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
     return all(size is None or got == size for got, size in zip(shape, wanted, strict=True))
+
+
+def _same_values(cast: Array, array: Array) -> bool:
+    """Whether every integer is the same after a cast, and no float became infinite by it."""
+    if cast.dtype.kind in "iu":
+        return np.array_equal(cast, array)
+    return cast.dtype.kind != "f" or np.array_equal(np.isinf(cast), np.isinf(array))
 
 
 def _castable(given: np.dtype[Any], wanted: np.dtype[Any]) -> bool:

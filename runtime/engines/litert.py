@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.runtime.engines.base import EngineName
+from edgepack.runtime.engines.tflite_file import reason_to_refuse
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -32,12 +33,14 @@ class LitertEngine:
         module = next(name for name in _LIBRARIES if find_spec(name))
         distribution, remark = _LIBRARIES[module]
         description = f"{distribution} {version(distribution)}"
-        _check_file(data, description)
+        if reason := reason_to_refuse(data):
+            raise EngineError(f"{description} refuses the file: {reason}")
         interpreter = import_module(f"{module}.interpreter").Interpreter
         try:
             self._interpreter = interpreter(model_content=data, num_threads=threads)
             self._interpreter.allocate_tensors()
             inputs, outputs = _tensors(self._interpreter)
+            self.placement: Mapping[str, int] = _placement(self._interpreter)
         except (ValueError, RuntimeError, TypeError) as error:
             raise EngineError(f"{description} refuses the file: {_one_line(error)}") from error
         self.name = EngineName("litert", f"{description} ({remark})" if remark else description)
@@ -55,12 +58,6 @@ class LitertEngine:
     def provider(self) -> str:
         """The interpreter runs on the CPU."""
         return "cpu"
-
-    @property
-    def placement(self) -> Mapping[str, int]:
-        """Operators of the file on the CPU; those that XNNPACK took are among them."""
-        details: list[dict[str, Any]] = getattr(self._interpreter, "_get_ops_details", list)()
-        return {"cpu": sum(detail["op_name"] != "DELEGATE" for detail in details)}
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
@@ -93,12 +90,6 @@ class LitertEngine:
         del self._interpreter, self._set, self._invoke, self._get
 
 
-def _check_file(data: bytes, description: str) -> None:
-    """Refuse what is plainly no TFLite file before the interpreter, which trusts its input, reads it."""
-    if data[4:8] != b"TFL3":
-        raise EngineError(f"{description} refuses the file: it does not carry the mark of a TFLite file (TFL3)")
-
-
 def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
     """Inputs and outputs with their names: those of the file's one signature, else the tensors' own."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
@@ -108,6 +99,12 @@ def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, A
         for details in (runner.get_input_details(), runner.get_output_details()):
             names |= {detail["index"]: name for name, detail in details.items()}
     return tuple([(names.get(part["index"], part["name"]), part) for part in parts] for parts in (inputs, outputs))  # type: ignore[return-value]
+
+
+def _placement(interpreter: Any) -> Mapping[str, int]:
+    """Operators of the file on the CPU; those that XNNPACK took are among them."""
+    details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
+    return {"cpu": sum(detail["op_name"] != "DELEGATE" for detail in details)}
 
 
 def _calls(interpreter: Any, *, inner: bool) -> tuple[Any, Any, Any]:

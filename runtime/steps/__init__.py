@@ -38,8 +38,8 @@ def prepare(steps: Sequence[Step]) -> Callable[[Any], Any]:
                 sample = function(sample)
             except EdgepackError:
                 raise
-            except (TypeError, ValueError, AttributeError, IndexError) as error:  # not of the kind the step takes
-                raise StepError(f"step {name!r} cannot take {type(sample).__name__} {sample!r:.80}: {error}") from error
+            except (TypeError, ValueError, AttributeError, IndexError, OSError) as error:
+                raise StepError(f"step {name!r} cannot take this {type(sample).__name__}: {error}") from error
         return sample
 
     return run

@@ -106,10 +106,12 @@ def _open(sample: Any) -> "Image":
         picture: Image = pillow.open(source)
         if picture.width * picture.height > _MOST_PIXELS:
             raise StepError(f"{name} has {picture.width} x {picture.height} pixels; at most {_MOST_PIXELS:,} are taken")
+        if picture.format == "EPS":
+            raise StepError(f"{name} is a PostScript program, which is not run; save it as PNG")
         picture.load()
-    except (pillow.UnidentifiedImageError, pillow.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
-        if isinstance(error, StepError):
-            raise
+    except StepError:
+        raise
+    except Exception as error:  # what a damaged file makes a decoder raise is not written down anywhere
         raise StepError(f"{name} is not an image that Pillow can read (PNG, JPEG, BMP, …): {error}") from error
     return picture
 

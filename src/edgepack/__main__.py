@@ -1,5 +1,7 @@
 """The front door of the command line: exit codes, and one line for what the user can mend."""
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 
@@ -11,6 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         0 done, 1 for what the user can mend (one line on stderr, no traceback), 2 wrong usage, 130 for Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    _make_printable()
     try:
         from edgepack.cli import run
     except ModuleNotFoundError as error:
@@ -21,15 +24,39 @@ def main(argv: Sequence[str] | None = None) -> int:
     from edgepack.runtime.errors import EdgepackError
 
     try:
-        return run(arguments)
+        code = run(arguments)
+        sys.stdout.flush()
+        return code
     except EdgepackError as error:
         sys.stderr.write(f"edgepack: {' '.join(str(error).split())}\n")
         return 1
     except KeyboardInterrupt:
         sys.stderr.write("edgepack: stopped; nothing half-written was left behind\n")
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # `edgepack … | head`
+        _drop_stdout()
         return 1
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        _drop_stdout()
+        sys.stderr.write("edgepack: cannot write: no space left on the device\n")
+        return 1
+
+
+def _make_printable() -> None:
+    """Let results be printed wherever the streams lead: nowhere (closed), or to an encoding with few letters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - for as long as we run
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_stdout() -> None:
+    """Send what is still held for stdout nowhere: Python would try to write it once more at its end, and complain."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,73 @@
+"""Which variant runs in which engine."""
+
+import msgspec
+import pytest
+
+from edgepack.runtime import choose
+from edgepack.runtime.errors import EngineError, PackError, UnknownNameError
+from edgepack.runtime.manifest import FileRef, Variant
+from tests.zoo.packs import PARITY
+
+
+def variant(name: str, file_format: str | None = None) -> Variant:
+    kind, _, precision = name.partition("-")
+    return Variant(name, file_format or kind, precision, FileRef("f", "0" * 64, 0), PARITY, 0.1)
+
+
+ALL = tuple(map(variant, ("tflite-int8", "onnx-dynamic_int8", "onnx-float16", "tflite-float32", "onnx-float32")))
+
+
+def chosen(asked: str, engine: str | None = None, variants: tuple[Variant, ...] = ALL) -> list[tuple[str, str]]:
+    return [(found.variant.name, found.engine) for found in choose.candidates(variants, asked, engine)]
+
+
+def test_unmeasured_the_closest_file_comes_first() -> None:
+    names = [name for name, _ in chosen("auto")]
+    assert names == ["onnx-float32", "tflite-float32", "onnx-float16", "tflite-int8", "onnx-dynamic_int8"]
+
+
+def test_each_format_goes_to_its_engine() -> None:
+    assert dict(chosen("float32")) == {"onnx-float32": "onnx", "tflite-float32": "litert"}
+
+
+def test_a_variant_is_asked_for_by_name() -> None:
+    assert chosen("tflite-int8") == [("tflite-int8", "litert")]
+
+
+def test_an_engine_narrows_the_choice() -> None:
+    assert {engine for _, engine in chosen("auto", "litert")} == {"litert"}
+
+
+def test_an_unknown_variant_lists_names_and_precisions() -> None:
+    known = "auto, tflite-int8, onnx-dynamic_int8, onnx-float16, tflite-float32, onnx-float32, int8, .*, float32"
+    with pytest.raises(UnknownNameError, match=rf"unknown variant 'int4' \(known: {known}\)"):
+        chosen("int4")
+
+
+def test_an_unknown_engine_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'tensorrt' \(known: onnx, litert\)"):
+        chosen("auto", "tensorrt")
+
+
+def test_an_engine_that_does_not_read_the_variant_says_so() -> None:
+    with pytest.raises(EngineError, match="engine 'litert' does not read onnx files; leave the engine out"):
+        chosen("onnx-float32", "litert")
+
+
+def test_a_precision_of_a_later_release_comes_last() -> None:
+    assert chosen("auto", variants=(variant("onnx-ternary"), *ALL))[-1] == ("onnx-ternary", "onnx")
+
+
+def test_a_format_of_a_later_release_is_passed_over() -> None:
+    newer = msgspec.structs.replace(ALL[0], name="hailo-int8", format="hailo")
+    assert ("hailo-int8", "onnx") not in chosen("auto", variants=(newer, *ALL))
+
+
+def test_a_pack_of_later_formats_only_says_so() -> None:
+    with pytest.raises(EngineError, match=r"no engine of this edgepack reads hailo files"):
+        chosen("auto", variants=(variant("hailo-int8"),))
+
+
+def test_a_pack_without_variants_says_so() -> None:
+    with pytest.raises(PackError, match="holds no variants"):
+        chosen("auto", variants=())
