@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import EngineError, InputError
+from edgepack.runtime.errors import EdgepackError, InputError
 from edgepack.runtime.loading import load
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.tensor import Array
@@ -106,7 +106,7 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         results = measure_overhead(Path(arguments[0]))
-    except EngineError as error:
+    except EdgepackError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     device = this_device()

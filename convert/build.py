@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import onnx, quantizer, tflite
-from edgepack.convert.packing import Built, find_card, write
+from edgepack.convert import metrics, onnx, quantizer, tflite
+from edgepack.convert.cards import find_card
+from edgepack.convert.packing import Built, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.precisions import Precision
 from edgepack.convert.prove import Proof, Question, prove
@@ -19,14 +20,15 @@ from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
 from edgepack.convert.source import Source, freeze, open_source
 from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import ConvertError, DataError, ModelError
+from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
 from edgepack.runtime.manifest import Card
 from edgepack.runtime.tensor import Array, TensorSpec
-from edgepack.runtime.timing import measure_interleaved
+from edgepack.runtime.timing import measure, measure_interleaved
 
 DEFAULT_DROP = 0.01  # of the task metric, where labels are given and nothing else was asked
 
 _GOLDENS = 4
+_LATENCY_SECONDS = 0.5  # a round, a variant
 _RANDOM_SAMPLES = 64
 _LIBRARIES = ("edgepack", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
@@ -37,8 +39,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     model: Any,
     output: str | os.PathLike[str],
     *,
-    targets: Sequence[str] = TARGETS,
-    precisions: Sequence[str] = ("float32",),
+    targets: str | Sequence[str] = TARGETS,
+    precisions: str | Sequence[str] = ("float32",),
     calibration: Given | None = None,
     evaluation: Given | None = None,
     max_drop: float | None = None,
@@ -55,7 +57,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         model: A path to `.keras` or `.h5`, or a built `keras.Model`.
         output: A `.edgepack` file, a folder (ends with a slash), or one bare `.tflite` or `.onnx`.
         targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name.
-        precisions: Keys of `convert.precisions.PRECISIONS`; one for a bare file.
+        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file.
         calibration: Real samples for precisions with calibrated ranges: a `.npz` file, or arrays by input name.
         evaluation: Samples, best with labels, that every file is judged on. Without them the calibration samples
             are taken, and without those random ones; the report says which.
@@ -79,6 +81,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
+    if max_drop is not None and not 0 <= max_drop < float("inf"):
+        raise InputError(f"max_drop is {max_drop}; it takes a share of the metric from 0, such as 0.005")
     plan = make_plan(output, targets, precisions, batch, force=force)
     if any(precision.needs_calibration for precision in plan.precisions) and calibration is None:
         wanting = ", ".join(precision.name for precision in plan.precisions if precision.needs_calibration)
@@ -86,11 +90,12 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
         )
     source = open_source(model, unsafe_lambda=unsafe_lambda)
-    card = find_card(card, model)
+    card = find_card(card, model, source)
     calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
     judged = _judged(evaluation, calibrating, source)
     reference_outputs = source.predict(judged.inputs)
     _check_reference(reference_outputs)
+    metrics.pick(judged.labels, reference_outputs)  # labels that fit no metric are refused before anything is built
     question = Question(
         judged, reference_outputs, _golden_rows(reference_outputs),
         DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
@@ -185,7 +190,11 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
     row = {name: array[:1] for name, array in samples.inputs.items()}
     calls = [partial(one.proof.session.run, row) for one in right if one.proof.session]
     timings = dict(
-        zip((one.variant for one in right), measure_interleaved(calls, rounds=5, warmup=3, repeat=20), strict=True)
+        zip(
+            (one.variant for one in right),
+            measure_interleaved(calls, rounds=5, warmup=1, repeat=_laps(calls)),
+            strict=True,
+        )
     )
     return tuple(
         Result(
@@ -198,6 +207,12 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
         )
         for one in built
     )  # fmt: skip
+
+
+def _laps(calls: Sequence[Callable[[], object]]) -> int:
+    """How often a call is timed in a round: twenty times, or less where that would take long."""
+    slowest = max((measure(call, warmup=1, repeat=1).p50_us for call in calls), default=1.0)
+    return max(1, min(20, int(_LATENCY_SECONDS * 1e6 / slowest)))
 
 
 def _golden_rows(outputs: dict[str, Array]) -> tuple[int, ...]:

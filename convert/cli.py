@@ -7,7 +7,8 @@ from cyclopts import Parameter
 
 from edgepack import console
 from edgepack.runtime.errors import InputError, MissingExtraError
-from edgepack.runtime.writing import write_bytes
+from edgepack.runtime.pack import SUFFIX
+from edgepack.runtime.writing import check_output, write_bytes
 
 if TYPE_CHECKING:
     from edgepack.convert.report import Report
@@ -34,7 +35,8 @@ def convert(  # noqa: PLR0913 - one option each
 ) -> int:
     """Convert a Keras model to proved TFLite and ONNX files.
 
-    Beside a pack, the report is written as NAME.report.json and NAME.report.html.
+    Beside a pack, the report is written as NAME.report.json and NAME.report.html; beside NAME.onnx as
+    NAME.onnx.report.json and so on.
 
     Args:
         model: A .keras or .h5 file.
@@ -56,16 +58,19 @@ def convert(  # noqa: PLR0913 - one option each
     from edgepack.convert.precisions import PRECISIONS
     from edgepack.convert.report import COLUMNS
 
-    precisions = tuple(PRECISIONS) if precision == "all" else _split(precision)
-    targets = _split(target)
-    with console.progress("converting", total=len(precisions) * len(targets)) as advance:
+    pages = _report_paths(output)
+    if not force:
+        for page in pages:
+            check_output(page)
+    pieces = (len(PRECISIONS) if precision == "all" else precision.count(",") + 1) * (target.count(",") + 1)
+    with console.progress("converting", total=pieces) as advance:
         report = convert_model(
-            model, output, targets=targets, precisions=precisions, calibration=calibration, evaluation=evaluation,
+            model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
             max_drop=max_drop, batch=_batch(batch), name=name, card=card, unsafe_lambda=unsafe_lambda, force=force,
             progress=advance,
         )  # fmt: skip
         advance(len(report.results))
-    pages = _write_reports(report, Path(report.output))
+    written = _write_reports(report, pages)
     if json:
         console.show_json_bytes(report.to_json())
         return 0
@@ -73,28 +78,28 @@ def convert(  # noqa: PLR0913 - one option each
         f"{report.name}: {len(report.passed)} of {len(report.results)} files agree with Keras", COLUMNS, report.rows()
     )
     console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
-    for path in (report.output, *pages):
+    for path in (report.output, *map(str, written)):
         console.show(f"wrote {path}")
     return 0
 
 
-def _write_reports(report: "Report", output: Path) -> list[Path]:
-    """Write the report beside the output; the page only where its libraries are installed."""
-    base = output.with_name(output.name.removesuffix(output.suffix))
-    written = [base.with_name(f"{base.name}.report.json")]
-    write_bytes(written[0], report.to_json())
+def _report_paths(output: str) -> tuple[Path, Path]:
+    """Where the JSON and the page go: `NAME.report.…` beside a pack, `NAME.onnx.report.…` beside a bare file."""
+    path = Path(output)
+    name = path.stem if path.suffix == SUFFIX else path.name
+    return path.with_name(f"{name}.report.json"), path.with_name(f"{name}.report.html")
+
+
+def _write_reports(report: "Report", paths: tuple[Path, Path]) -> list[Path]:
+    """Write the report; the page only where its libraries are installed."""
+    as_json, as_page = paths
+    write_bytes(as_json, report.to_json())
     try:
-        page = report.to_html()
+        write_bytes(as_page, report.to_html().encode())
     except MissingExtraError as error:
         console.note(f"no HTML report: {error}")
-        return written
-    written.append(base.with_name(f"{base.name}.report.html"))
-    write_bytes(written[1], page.encode())
-    return written
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
+        return [as_json]
+    return [as_json, as_page]
 
 
 def _batch(text: str) -> int | str:

@@ -20,7 +20,7 @@ _METRICS: dict[str, Callable[[Array, Array], float]] = {
 
 
 def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[str, str] | None:
-    """The labelled output and the metric that fits it; None where nothing is labelled.
+    """The first labelled output and the metric that fits it; None where nothing is labelled.
 
     Class numbers against scores make `accuracy`, 0 and 1 against one score `binary_accuracy`, values `r2` (the
     coefficient of determination).
@@ -41,6 +41,12 @@ def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[str
                 f"the labels of {name!r} go from {low} to {high}; the model has {classes} classes (0 to {classes - 1})"
             )
         return name, "accuracy"
+    if whole and classes > 1 and wanted.shape == got.shape and (wanted.sum(axis=-1) == 1).all():
+        raise DataError(f"the labels of {name!r} are one-hot rows; give class numbers: labels.argmax(axis=-1)")
+    if wanted.dtype.kind == "f" and classes > 1 and wanted.shape == (len(got),) and got.ndim == 2:
+        raise DataError(
+            f"the labels of {name!r} are {wanted.dtype} numbers; class numbers are integers: labels.astype(int)"
+        )
     if whole and classes == 1 and wanted.size == got.size and set(np.unique(wanted)) <= {0, 1}:
         return name, "binary_accuracy"
     if wanted.size == got.size:

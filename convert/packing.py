@@ -1,15 +1,11 @@
 """From proved files to what lies on the disk: a pack with its manifest, or one bare file."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from edgepack.convert.plan import Plan
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report
-from edgepack.runtime.errors import DataError
 from edgepack.runtime.manifest import (
     FORMAT_VERSION,
     FORMATS,
@@ -19,7 +15,6 @@ from edgepack.runtime.manifest import (
     Manifest,
     Steps,
     Variant,
-    decode_card,
 )
 from edgepack.runtime.pack import encode_array, reference, write_pack
 from edgepack.runtime.tensor import Array
@@ -35,21 +30,6 @@ class Built:
     precision: str
     data: bytes
     proof: Proof
-
-
-def find_card(card: Card | str | os.PathLike[str] | None, model: Any) -> Card | None:
-    """The card given, or the one that lies beside the model file."""
-    if isinstance(card, Card):
-        return card
-    if card is None and isinstance(model, (str, os.PathLike)):
-        beside = Path(model).with_suffix(".card.json")
-        card = beside if beside.exists() else None
-    if card is None:
-        return None
-    try:
-        return decode_card(Path(card).read_bytes())
-    except OSError as error:
-        raise DataError(f"card {card} cannot be read: {error.strerror}") from error
 
 
 def write(

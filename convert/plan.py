@@ -3,14 +3,20 @@
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgepack.convert.precisions import PRECISIONS, Precision, find
-from edgepack.runtime.errors import InputError, OutputError, UnknownNameError
+from edgepack.runtime.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from edgepack.runtime.manifest import FORMATS
-from edgepack.runtime.writing import check_output
+from edgepack.runtime.pack import check_pack_output
 
-TARGETS = ("tflite", "onnx")
+# target -> the modules that write and prove its files
+_NEEDS = {
+    "tflite": ("tensorflow", "flatbuffers", "ai_edge_litert"),
+    "onnx": ("tensorflow", "tf2onnx", "onnx", "onnxruntime"),
+}
+TARGETS = tuple(_NEEDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +33,12 @@ class Plan:
 
 
 def make_plan(
-    output: str | os.PathLike[str], targets: Sequence[str], precisions: Sequence[str], batch: int | str, *, force: bool
+    output: str | os.PathLike[str],
+    targets: str | Sequence[str],
+    precisions: str | Sequence[str],
+    batch: int | str,
+    *,
+    force: bool,
 ) -> Plan:
     """Check what was asked; the arguments are those of `convert_model`.
 
@@ -36,10 +47,13 @@ def make_plan(
         InputError: Nothing to build, or arguments that contradict each other.
         OutputError: The output exists already, cannot be written, or its name does not say what to write.
     """
+    targets, precisions = _several(targets), _several(precisions)
+    if "all" in precisions:
+        precisions = tuple(PRECISIONS)
     for target in targets:
         if target not in TARGETS:
             raise UnknownNameError("target", target, TARGETS)
-    chosen = tuple(find(one) for one in dict.fromkeys(precisions))
+    chosen = tuple(find(one) for one in precisions)
     if not targets or not chosen:
         raise InputError(
             f"nothing to build: give a target ({', '.join(TARGETS)}) and a precision ({', '.join(PRECISIONS)})"
@@ -47,7 +61,7 @@ def make_plan(
     if not (batch in {"auto", "dynamic"} or (isinstance(batch, int) and batch > 0)):
         raise InputError(f"batch is {batch!r}; it takes 'auto', 'dynamic' or a number of rows from 1")
     as_folder = str(output).endswith(("/", os.sep))
-    path = check_output(output, force=force)
+    path = check_pack_output(output, force=force)
     bare = next((name for name, ending in FORMATS.items() if path.suffix == ending and not as_folder), None)
     if bare and len(chosen) > 1:
         raise InputError(f"{path.name} holds one file; give one precision, or write a pack: -o {path.stem}.edgepack")
@@ -55,4 +69,19 @@ def make_plan(
         raise OutputError(
             f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
         )
-    return Plan(path, as_folder, (bare,) if bare else tuple(dict.fromkeys(targets)), chosen, batch, bare)
+    _check_packages((bare,) if bare else targets)
+    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, bare)
+
+
+def _several(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Names as a sequence; one string holds several, separated by commas."""
+    parts = names.split(",") if isinstance(names, str) else names
+    return tuple(dict.fromkeys(part.strip() for part in parts if part.strip()))
+
+
+def _check_packages(targets: Sequence[str]) -> None:
+    """Raise `MissingExtraError` unless all that writes and proves these formats is installed."""
+    for target in targets:
+        for module in _NEEDS[target]:
+            if find_spec(module) is None:
+                raise MissingExtraError(f"{module}, which writes {target} files,", "convert")

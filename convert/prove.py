@@ -7,6 +7,7 @@ from edgepack.convert import metrics
 from edgepack.convert.census import Census, take
 from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
+from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
 from edgepack.runtime.compare import Parity, compare
 from edgepack.runtime.errors import EdgepackError
@@ -44,7 +45,7 @@ class Proof:
 
 
 def prove(file_format: str, data: bytes, precision: Precision, question: Question) -> Proof:
-    """Hold one file against Keras; whatever is wrong with it becomes a reason, nothing is raised.
+    """Hold one file against Keras; whatever is wrong with it becomes a reason.
 
     Args:
         file_format: `"onnx"` or `"tflite"`.
@@ -58,7 +59,8 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         reasons.append(f"{precision.name} was asked, but its tensors read {found.precision}: nothing was gained by it")
     engine = engines.for_format(file_format)[0]
     try:
-        opened = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu"), threads=1)
+        with quiet():  # engines greet on stderr
+            opened = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
         session = Session(opened, f"{file_format}-{precision.name}")
         outputs = session.run(question.samples.inputs)
         parity = compare(question.reference, outputs)

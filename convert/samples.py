@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.source import Source
-from edgepack.runtime.errors import DataError, InputError, MissingFileError
+from edgepack.runtime.arrays import read_arrays
+from edgepack.runtime.errors import DataError, InputError
 from edgepack.runtime.tensor import Array, describe
 
 Given = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | np.ndarray[Any, Any]
@@ -56,7 +56,8 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
             or labels that do not fit.
     """
     if isinstance(given, (str, os.PathLike)):
-        arrays, origin = _read_npz(Path(given), purpose), Path(given).name
+        found = read_arrays(Path(given), f"{purpose} data")
+        arrays, origin = {name or "x": array for name, array in found.items()}, Path(given).name
     elif isinstance(given, Mapping):
         arrays, origin = dict(given), "memory"
     elif isinstance(given, tuple):
@@ -91,22 +92,6 @@ def random_samples(source: Source, count: int, seed: int = 0) -> Samples:
     return Samples(inputs, {}, f"{count} random samples (none were given)")
 
 
-def _read_npz(path: Path, purpose: str) -> dict[str, Array]:
-    if not path.exists():
-        raise MissingFileError(path, f"{purpose} data")
-    try:
-        with path.open("rb") as file:
-            archive = np.load(file, allow_pickle=False)
-            arrays = (
-                {"x": archive} if isinstance(archive, np.ndarray) else {name: archive[name] for name in archive.files}
-            )
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
-        raise DataError(f"{path} is not a .npz file of plain arrays: {error}; write it with numpy.savez") from error
-    if not all(isinstance(array, np.ndarray) for array in arrays.values()):
-        raise DataError(f"{path} is not a .npz file of plain arrays, but some other zip; write it with numpy.savez")
-    return arrays
-
-
 def _pick(arrays: Mapping[str, Any], name: str, aliases: tuple[str, ...], *, single: bool) -> Any:
     """The array of that name; where there is one of its kind, an alias does too."""
     if name in arrays:
@@ -120,7 +105,7 @@ def _check_inputs(inputs: Mapping[str, Any], source: Source, purpose: str) -> di
         try:
             checked[spec.name] = spec.check(inputs[spec.name])
         except InputError as error:
-            raise DataError(f"the {purpose} data does not fit: {error}") from error
+            raise DataError(f"the {purpose} data does not fit: {str(error).split('; reshape')[0]}") from error
         if checked[spec.name].dtype.kind == "f" and not np.isfinite(checked[spec.name]).all():
             raise DataError(f"the {purpose} data for input {spec.name!r} holds NaN or infinity; remove those samples")
     rows = {name: len(array) for name, array in checked.items()}

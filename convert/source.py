@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from edgepack.quiet import import_keras, quiet
+from edgepack.runtime.batches import run_in_pieces
 from edgepack.runtime.errors import EdgepackError, MissingFileError, ModelError, UnsafeModelError
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -23,6 +22,8 @@ class Source:
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    batch: int | None = None
+    """The number of rows that the model itself insists on; None is any."""
 
     def call(self, tensors: Sequence[Any]) -> dict[str, Any]:
         """Run the model in inference mode on tensors in the order of `inputs`; its outputs by name."""
@@ -32,13 +33,15 @@ class Source:
         """The model's own outputs on `inputs`, by name: what every file is held against."""
         import tensorflow as tf
 
-        arrays = [inputs[spec.name] for spec in self.inputs]
-        step = tf.function(lambda *tensors: self.call(tensors), reduce_retracing=True)
-        parts = [
-            step(*(tf.constant(array[start : start + batch]) for array in arrays))
-            for start in range(0, len(arrays[0]), batch)
-        ]
-        return {spec.name: np.concatenate([part[spec.name].numpy() for part in parts]) for spec in self.outputs}
+        step = tf.function(lambda *tensors: self.call(tensors))
+
+        def run(feeds: Mapping[str, Array]) -> list[Array]:
+            results = step(*(tf.constant(feeds[spec.name]) for spec in self.inputs))
+            return [results[spec.name].numpy() for spec in self.outputs]
+
+        rows = len(inputs[self.inputs[0].name])
+        parts = run_in_pieces(run, inputs, rows, self.batch or min(rows, batch))
+        return {spec.name: part for spec, part in zip(self.outputs, parts, strict=True)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ def freeze(source: Source, batch: int | None) -> Frozen:
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+    batch = source.batch or batch
     specs = [
         tf.TensorSpec((batch, *spec.shape[1:]), spec.dtype, name=f"input_{index}")
         for index, spec in enumerate(source.inputs)
@@ -89,15 +93,13 @@ def freeze(source: Source, batch: int | None) -> Frozen:
         outputs = source.call(tensors)
         return [outputs[name] for name in names]
 
-    with quiet() as held:
+    with quiet():
         try:
             function = convert_variables_to_constants_v2(tf.function(forward).get_concrete_function(*specs))
         except Exception as error:  # a layer may raise anything while it is traced
             raise ModelError(
                 f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}"
             ) from error
-        finally:
-            held()
     return Frozen(
         function, tuple(tensor.name for tensor in function.inputs), tuple(tensor.name for tensor in function.outputs)
     )
@@ -151,6 +153,7 @@ def _describe(model: Any, name: str) -> Source:
         name=name,
         inputs=tuple(map(_spec, input_names, inputs)),
         outputs=tuple(map(_spec, _unique(_output_names(model)), outputs)),
+        batch=next((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0]), None),
     )
 
 
@@ -177,7 +180,7 @@ def _flat_call(model: Any, tensors: Sequence[Any]) -> list[Any]:
 
 
 def _spec(name: str, tensor: Any) -> TensorSpec:
-    return TensorSpec(name, tuple(tensor.shape), str(tensor.dtype))
+    return TensorSpec(name, (None, *tensor.shape[1:]), str(tensor.dtype))
 
 
 def _unique(names: Sequence[str]) -> list[str]:

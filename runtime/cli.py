@@ -1,7 +1,6 @@
 """The commands `run`, `inspect`, `verify` and `devices`: thin skins over the runtime."""
 
 import os
-import zipfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,9 +9,11 @@ import numpy as np
 from cyclopts import Parameter
 
 from edgepack import console
+from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
+from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import InputError, MissingFileError, PackError
+from edgepack.runtime.errors import InputError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.pack import Pack, is_pack
@@ -50,7 +51,9 @@ def run(
     if not samples:
         raise InputError(f"no sample to run; give one or more: edgepack run {model} SAMPLE")
     asked = tuple(part.strip() for part in provider.split(","))
-    with load(model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict) as session:
+    with quiet():  # engines greet on stderr
+        opened = load(model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict)
+    with opened as session:
         results = [(str(sample), _answer(session, sample)) for sample in samples]
         where = {
             "variant": session.variant, "engine": session.engine.description, "provider": session.provider,
@@ -77,7 +80,9 @@ def inspect(model: Path, /, *, json: Json = False) -> int:
         json: Print one JSON document on stdout and nothing else.
     """
     if not is_pack(model):
-        with load(model) as session:
+        with quiet():
+            session = load(model)
+        with session:
             return _inspect_file(session, model, json=json)
     with Pack(model) as pack:
         manifest, unlisted = pack.manifest, pack.unlisted()
@@ -111,7 +116,8 @@ def verify(pack: Path, /, *, json: Json = False) -> int:
     if os.path.exists(pack) and not is_pack(pack):
         raise PackError(f"{pack} is not a pack; a bare file carries no digests and golden samples to verify")
     with console.progress("verifying", total=1) as advance:
-        found = verify_pack(pack, progress=lambda _, name: advance(0, name))
+        with quiet():
+            found = verify_pack(pack, progress=lambda _, name: advance(0, name))
         advance(1)
     if json:
         console.show_json({"passed": not found.failures, "failures": found.failures, "verification": found})
@@ -170,14 +176,8 @@ def _answer(session: Session, sample: Path) -> Any:
         if not session.manifest or not session.manifest.steps.inputs:
             raise InputError(f"this model has no steps to read {sample} with; give its tensors as .npy or .npz")
         return session.predict(sample)
-    try:
-        with sample.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            tensors = loaded if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
-    except FileNotFoundError as error:
-        raise MissingFileError(sample) from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{sample} is not a {sample.suffix} file of plain arrays: {error}") from error
+    arrays = read_arrays(sample, "sample")
+    tensors: Any = arrays.get("", arrays)
     return session.run(tensors)
 
 

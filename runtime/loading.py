@@ -1,5 +1,7 @@
 """From a path to a session: the best candidate that loads, and why better ones did not."""
 
+import contextlib
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +9,21 @@ from pathlib import Path
 
 from edgepack.runtime import choose, engines, providers
 from edgepack.runtime.device import usable_cores
-from edgepack.runtime.engines.base import Engine
-from edgepack.runtime.errors import EngineError, InputError, MissingFileError, ModelError, ProviderError
-from edgepack.runtime.manifest import FORMATS
+from edgepack.runtime.errors import (
+    EngineError,
+    InputError,
+    MissingFileError,
+    ModelError,
+    ProviderError,
+    UnknownNameError,
+)
+from edgepack.runtime.manifest import FORMATS, Manifest
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 
 Providers = str | Sequence[str]
+
+_LOG = logging.getLogger("edgepack")
 
 _MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
@@ -52,10 +62,17 @@ def load(
         raise MissingFileError(target, "model")
     if not (target.is_file() or target.is_dir()):
         raise ModelError(f"{target} is a pipe or a device; edgepack runs files and folders")
-    if threads is not None and not 1 <= threads <= _MOST_THREADS:
-        raise InputError(f"threads is {threads}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
+        raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
     how = _How(provider, threads or usable_cores(), strict)
-    return _load_pack(target, variant, engine, how) if is_pack(target) else _load_file(target, variant, engine, how)
+    if target.suffix in _KERAS_ENDINGS:
+        raise ModelError(
+            f"{target} is a Keras model; convert it first: edgepack convert {target} -o {target.stem}.edgepack"
+        )
+    session = _load_pack(target, variant, engine, how) if is_pack(target) else _load_file(target, variant, engine, how)
+    for reason in session.fallbacks:
+        _LOG.warning("%s runs on %s (%s); passed over: %s", target, session.engine, session.provider, reason)
+    return session
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +83,20 @@ class _How:
     threads: int
     strict: bool
 
-    def open(self, engine: str, data: bytes) -> Engine:
-        return engines.open_file(engine, data, providers=providers.resolve(engine, self.provider), threads=self.threads)
+    def open(
+        self, engine: str, data: bytes, variant: str, *, manifest: Manifest | None = None, before: Sequence[str] = ()
+    ) -> Session:
+        """A session on a provider of what was asked; `before` are the reasons against better candidates."""
+        resolved = providers.resolve(engine, self.provider)
+        if self.strict and resolved.passed_over:
+            asked = self.provider if isinstance(self.provider, str) else ", ".join(self.provider)
+            raise ProviderError(asked, "; ".join(resolved.passed_over), ["cpu"])
+        opened = engines.open_file(engine, data, providers=resolved.names, threads=self.threads)
+        try:
+            return Session(opened, variant, manifest=manifest, fallbacks=(*before, *resolved.passed_over))
+        except BaseException:
+            opened.close()
+            raise
 
 
 def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
@@ -78,8 +107,7 @@ def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
         for candidate in choose.candidates(pack.manifest.variants, variant, engine):
             data = pack.read(candidate.variant.file)
             try:
-                opened = how.open(candidate.engine, data)
-                return Session(opened, candidate.variant.name, manifest=pack.manifest, fallbacks=tuple(reasons))
+                return how.open(candidate.engine, data, candidate.variant.name, manifest=pack.manifest, before=reasons)
             except (EngineError, ProviderError) as error:
                 if how.strict:
                     raise
@@ -94,14 +122,14 @@ def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
     """Open a bare file."""
     file_format = _format_of(path)
     if variant not in {"auto", path.name, path.stem}:
-        raise InputError(f"variant {variant!r} was asked of {path}, which is one bare file; leave the variant out")
+        raise UnknownNameError("variant", variant, ("auto", path.name), "a bare file is one variant: leave it out")
     if engine is not None and engine not in engines.for_format(file_format):
         if engine in engines.known():
             raise EngineError(f"engine {engine!r} does not read {file_format} files; leave the engine out")
         engines.library(engine)  # raises: it is unknown
     name = engine or engines.for_format(file_format)[0]
     try:
-        return Session(how.open(name, path.read_bytes()), path.name)
+        return how.open(name, path.read_bytes(), path.name)
     except EngineError as error:
         raise EngineError(f"{path}: {error}") from error
     except OSError as error:
@@ -113,9 +141,7 @@ def _format_of(path: Path) -> str:
     for name, ending in FORMATS.items():
         if path.suffix == ending:
             return name
-    if path.suffix in _KERAS_ENDINGS:
-        raise ModelError(f"{path} is a Keras model; convert it first: edgepack convert {path} -o {path.stem}.edgepack")
-    with path.open("rb") as file:
+    with contextlib.suppress(OSError), path.open("rb") as file:
         if file.read(8)[4:] == b"TFL3":
             return "tflite"
     raise ModelError(f"{path} is no file that edgepack runs; it takes .edgepack, .tflite and .onnx")

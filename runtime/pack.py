@@ -16,7 +16,7 @@ import numpy as np
 from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Golden, Manifest, Variant, decode_manifest, encode
 from edgepack.runtime.tensor import Array
-from edgepack.runtime.writing import check_output, replacing
+from edgepack.runtime.writing import check_output, check_place, replacing
 
 MANIFEST = "manifest.json"
 SUFFIX = ".edgepack"
@@ -136,15 +136,40 @@ def write_pack(
         OutputError: `path` exists and `force` is False, or it cannot be written.
     """
     as_folder = str(path).endswith(("/", os.sep))
-    target = check_output(path, force=force)
-    if target.exists() and target.is_dir() != as_folder:
-        kind, other = ("a folder", "a file") if target.is_dir() else ("a file", "a folder")
-        raise OutputError(f"{target} is {kind} and would become {other}; remove it or name another output")
+    target = check_pack_output(path, force=force)
     members = {MANIFEST: encode(manifest), **files}
     for name in members:
         check_member_name(name)
     with replacing(target) as beside:
         _write_folder(beside, members) if as_folder else _write_zip(beside, members)
+
+
+def check_pack_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Return where a pack goes if it can be written there; a path that ends with a slash is a folder.
+
+    Raises:
+        OutputError: As `check_output`; and a folder that is there is replaced only where it is a pack and nothing else.
+    """
+    target = Path(path)
+    if not str(path).endswith(("/", os.sep)):
+        return check_output(target, force=force)
+    if target.exists() and not target.is_dir():
+        raise OutputError(f"{target} is a file and would become a folder; remove it or name another output")
+    check_place(target, force=force)
+    if target.is_dir() and any(target.iterdir()):
+        strangers = _strangers(target)
+        if strangers:
+            raise OutputError(f"{target} holds what is no part of a pack ({strangers[0]}); name another folder")
+    return target
+
+
+def _strangers(folder: Path) -> tuple[str, ...]:
+    """Files in a folder that no pack put there; all of them where the folder is no pack."""
+    try:
+        with Pack(folder) as pack:
+            return pack.unlisted()
+    except (PackError, UnknownNameError):
+        return tuple(file.name for file in sorted(folder.iterdir()))
 
 
 def reference(path: str, data: bytes) -> FileRef:

@@ -1,5 +1,7 @@
 """The user's object: raw samples or tensors in, results out, on one engine."""
 
+import os
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.runtime import batches
-from edgepack.runtime.engines.base import Engine, EngineName
+from edgepack.runtime.engines.base import Engine, EngineName, closed
 from edgepack.runtime.errors import (
-    EdgepackError,
     EngineError,
     InputError,
     NanInputWarning,
@@ -114,8 +115,8 @@ class Session:
     def close(self) -> None:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
         self._call = no_answer
-        if self._engine_run is not _closed:
-            self._engine_run = _closed
+        if self._engine_run is not closed:
+            self._engine_run = closed
             self._engine.close()
 
     def __enter__(self) -> "Session":
@@ -135,7 +136,7 @@ class Session:
         for name, array in feeds.items():
             if array.dtype.name in FLOATS and holds_nan(array):
                 _warn_of_nan(name, array)
-        outputs = self._engine_run(feeds) if self._batch is None else self._run_rows(feeds)
+        outputs = self._run_rows(feeds) if self._batched else self._engine_run(feeds)
         return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
 
     def _named(self, inputs: Any) -> Mapping[str, npt.ArrayLike]:
@@ -148,20 +149,19 @@ class Session:
         return {self.inputs[0].name: inputs}
 
     def _run_rows(self, feeds: dict[str, Array]) -> Sequence[Array]:
-        """Answer any number of rows with a file that takes a fixed number of them."""
+        """Answer any number of rows, whatever number of them the file takes at once."""
         rows = len(feeds[self.inputs[0].name])
-        size = self._batch or 1
         if any(len(array) != rows for array in feeds.values()):
             given = ", ".join(f"{name} {describe(array.shape)}" for name, array in feeds.items())
             raise InputError(f"the inputs differ in their number of rows ({given}); give each the same number")
-        if rows == size:
-            return self._engine_run(feeds)
         if rows == 0:
             nothing = batches.empty(self._engine.outputs)
             if nothing is None:
                 raise InputError("got no rows; the model's output shape is only known by running: give 1 or more")
             return nothing
-        return batches.run_in_pieces(self._engine_run, feeds, rows, size)
+        if self._batch is None or rows == self._batch:
+            return self._engine_run(feeds)
+        return batches.run_in_pieces(self._engine_run, feeds, rows, self._batch)
 
     def _prepared(self, sample: Any) -> dict[str, Array]:
         """One raw sample as tensors without a batch axis, by input name."""
@@ -172,7 +172,7 @@ class Session:
         raw = sample if isinstance(sample, Mapping) else {self.inputs[0].name: sample}
         check_names(self.inputs, raw)
         return {
-            name: self._before[name](value) if name in self._before else np.asarray(value)
+            name: self._before[name](value) if name in self._before else _plain(name, value)
             for name, value in raw.items()
         }
 
@@ -195,12 +195,27 @@ def _interface(
         ("input", manifest.inputs, engine.inputs),
         ("output", manifest.outputs, engine.outputs),
     ):
-        if {spec.name for spec in wanted} != {spec.name for spec in found}:
+        own = {spec.name: spec for spec in found}
+        if set(own) != {spec.name for spec in wanted} or not all(_agree(spec, own[spec.name]) for spec in wanted):
             raise EngineError(
-                f"the file has {kind}s {sorted(spec.name for spec in found)}, "
-                f"the manifest {sorted(spec.name for spec in wanted)}; build the pack again"
+                f"the file has {kind}s {'; '.join(map(str, found))}, "
+                f"the manifest {'; '.join(map(str, wanted))}; build the pack again"
             )
     return manifest.inputs, manifest.outputs
+
+
+def _agree(said: TensorSpec, found: TensorSpec) -> bool:
+    """Whether a file's tensor can be what the manifest says: the file may fix the batch, and leave sizes open."""
+    sizes = list(zip(said.shape, found.shape, strict=False))[1:]
+    same = all(wanted is None or size is None or wanted == size for wanted, size in sizes)
+    return said.dtype == found.dtype and len(said.shape) == len(found.shape) and same
+
+
+def _plain(name: str, value: Any) -> Array:
+    """A sample for an input without steps: only an array is one."""
+    if isinstance(value, (str, bytes, os.PathLike)):
+        raise InputError(f"input {name!r} has no steps to read {value!r} with; give its tensor to session.run")
+    return np.asarray(value)
 
 
 def _stack(name: str, rows: list[Array]) -> Array:
@@ -214,8 +229,7 @@ def _stack(name: str, rows: list[Array]) -> Array:
 def _warn_of_nan(name: str, array: Array) -> None:
     count = int(np.isnan(array).sum())
     message = f"input {name!r} holds NaN in {count:,} of {array.size:,} elements; the results cannot be trusted"
-    warnings.warn(message, NanInputWarning, stacklevel=4)
-
-
-def _closed(_: Mapping[str, Array]) -> Sequence[Array]:
-    raise EdgepackError("this session was closed; load the pack again")
+    level, frame = 1, sys._getframe()
+    while frame.f_back and frame.f_globals["__name__"].startswith("edgepack."):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, NanInputWarning, stacklevel=level)  # at the line of the user's own code

@@ -11,12 +11,20 @@ from edgepack.runtime.errors import OutputError
 
 
 def check_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
-    """Return `path` if it can be written, before any long work is spent on it.
+    """Return `path` if a file can be written there, before any long work is spent on it.
 
     Raises:
-        OutputError: Something is there already and `force` is False, its folder is missing, or it cannot be written.
+        OutputError: Something is there already and `force` is False, a folder is there, its own folder is missing,
+            or it cannot be written.
     """
     target = Path(path)
+    if target.is_dir():
+        raise OutputError(f"cannot write {target}: a folder has that name; name another output")
+    return check_place(target, force=force)
+
+
+def check_place(target: Path, *, force: bool) -> Path:
+    """Return `target`, a file or a folder, if it may be replaced and its own folder be written; raises as above."""
     if target.exists() and not force:
         raise OutputError(f"{target} exists already; pass --force (force=True) to replace it, or name another output")
     folder = target.parent
@@ -73,6 +81,8 @@ def _settle(beside: Path, target: Path, scratch: Path) -> None:
     if beside.is_file():
         with beside.open("rb+") as file:
             os.fsync(file.fileno())
+    if target.is_dir() and not beside.is_dir():
+        raise OutputError(f"cannot write {target}: a folder has that name; name another output")
     if target.is_dir():  # a folder cannot be replaced in one step: the old one steps aside first
         aside = scratch / "old"
         try:

@@ -23,7 +23,7 @@ RUNTIME_LEVELS = (
     "compare steps.base engines.base",
     "manifest steps.image steps.table steps.outputs engines.onnx_file engines.tflite_file batches hotpath",
     "engines engines.onnx engines.litert steps pack",
-    "providers choose session",
+    "arrays providers choose session",
     "loading",
     "verify",
     "cli",

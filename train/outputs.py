@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from edgepack.runtime.errors import InputError, OutputError
+from edgepack.runtime.errors import InputError
 from edgepack.runtime.writing import check_output, replacing
 
 
@@ -42,13 +42,11 @@ def check_files(files: Files, *, force: bool) -> None:
         OutputError: One exists already and `force` is False, one is a folder, or their folder cannot be written.
     """
     for path in files:
-        if path.is_dir():
-            raise OutputError(f"cannot write {path}: a folder has that name; name another output")
         check_output(path, force=force)
 
 
 def write_files(writers: Mapping[Path, Callable[[Path], object]]) -> None:
-    """Write all files beside their places, then rename all into place: an error in one, or Ctrl-C, changes none.
+    """Write all files beside their places, then rename them into place: an error while one is written changes none.
 
     Args:
         writers: The function that writes each file, by where it belongs. The first is renamed last.

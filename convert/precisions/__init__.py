@@ -15,5 +15,5 @@ PRECISIONS = {one.name: one for one in (FLOAT32, FLOAT16, DYNAMIC_INT8, INT8)}
 def find(name: str) -> Precision:
     """The precision of that name; raises `UnknownNameError` that lists those there are."""
     if name not in PRECISIONS:
-        raise UnknownNameError("precision", name, PRECISIONS)
+        raise UnknownNameError("precision", name, (*PRECISIONS, "all"))
     return PRECISIONS[name]

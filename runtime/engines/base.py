@@ -1,8 +1,9 @@
 """The seam every engine fills: what goes in, what comes out, where it runs, and one call."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NoReturn, Protocol
 
+from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
 
 
@@ -22,6 +23,11 @@ class EngineName(str):
         made = super().__new__(cls, name)
         made.description = description
         return made
+
+
+def closed(*_: object) -> NoReturn:
+    """Stands in for the calls of an engine that was closed."""
+    raise EngineError("this session was closed; load the file again")
 
 
 class Engine(Protocol):

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.runtime.engines.base import EngineName
+from edgepack.runtime.engines.base import EngineName, closed
 from edgepack.runtime.engines.tflite_file import reason_to_refuse
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -86,8 +86,10 @@ class LitertEngine:
         self._sizes = sizes
 
     def close(self) -> None:
-        """Give the memory back."""
-        del self._interpreter, self._set, self._invoke, self._get
+        """Give the memory back; a run that is under way ends first."""
+        with self._lock:
+            self._set = self._invoke = self._get = closed
+            self._interpreter = None
 
 
 def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgepack.runtime.engines.base import EngineName
+from edgepack.runtime.engines.base import EngineName, closed
 from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -79,8 +79,8 @@ class OnnxEngine:
         return outputs
 
     def close(self) -> None:
-        """Give the memory back."""
-        del self._run, self._session
+        """Give the memory back; a run that is under way ends first."""
+        self._run, self._session = closed, None
 
 
 def _spec(value: Any) -> TensorSpec:

@@ -93,15 +93,7 @@ def _open(sample: Any) -> "Image":
     if isinstance(sample, (bytes, bytearray)):
         name, source = "these bytes", io.BytesIO(sample)
     else:
-        name = str(sample)
-        if not os.path.exists(sample):  # Path.exists raises where a name is too long
-            raise MissingFileError(name[:200], "image")
-        if Path(sample).is_dir():
-            raise InputError(f"{name} is a folder, not an image file; name a file in it")
-        try:
-            source = io.BytesIO(Path(sample).read_bytes())
-        except OSError as error:
-            raise InputError(f"{name} cannot be read: {error.strerror}") from error
+        name, source = str(sample), io.BytesIO(_read_file(sample))
     try:
         picture: Image = pillow.open(source)
         if picture.width * picture.height > _MOST_PIXELS:
@@ -114,6 +106,18 @@ def _open(sample: Any) -> "Image":
     except Exception as error:  # what a damaged file makes a decoder raise is not written down anywhere
         raise StepError(f"{name} is not an image that Pillow can read (PNG, JPEG, BMP, …): {error}") from error
     return picture
+
+
+def _read_file(path: str | os.PathLike[str]) -> bytes:
+    if not os.path.exists(path):  # Path.exists raises where a name is too long
+        raise MissingFileError(str(path)[:200], "image")
+    if not os.path.isfile(path):  # a pipe or a device would be read for ever
+        kind, where = ("folder", " in it") if os.path.isdir(path) else ("pipe or a device", "")
+        raise InputError(f"{path} is a {kind}, not an image file; name a file{where}")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _pillow() -> Any:

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 
 
@@ -24,7 +25,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from edgepack.runtime.errors import EdgepackError
 
     try:
-        code = run(arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code = run(arguments)
         sys.stdout.flush()
         return code
     except EdgepackError as error:
@@ -36,12 +39,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `edgepack … | head`
         _drop_stdout()
         return 1
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        _drop_stdout()
-        sys.stderr.write("edgepack: cannot write: no space left on the device\n")
+    except OSError as error:  # a name that is too long, no permission, a full disk
+        if error.errno == errno.ENOSPC:
+            _drop_stdout()
+            sys.stderr.write("edgepack: cannot write: no space left on the device\n")
+            return 1
+        where = f" {error.filename}" if error.filename else ""
+        sys.stderr.write(f"edgepack: the system refuses{where}: {error.strerror or error}\n")
         return 1
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """A warning as one line for people, without the line of code it came from."""
+    sys.stderr.write(f"edgepack: warning: {message}\n")
 
 
 def _make_printable() -> None:

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import edgepack
+from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.errors import EdgepackError, PackError
 from edgepack.runtime.manifest import FORMAT_VERSION, Manifest, encode
 from edgepack.runtime.pack import MANIFEST, Pack, decode_array, encode_array, reference, write_pack
@@ -288,6 +289,17 @@ def test_a_pack_with_such_a_golden_sample_is_refused(room: Path, data: bytes) ->
     path = archive(room / "p.edgepack", entries(changed, files | {"golden/in_x.npy": data}))
     with pytest.raises(PackError, match="a golden sample"):
         verify(path)
+
+
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file:UserWarning")
+@pytest.mark.parametrize("packed", [False, True], ids=["npy", "npz"])
+@pytest.mark.parametrize("data", HOSTILE_ARRAYS.values(), ids=HOSTILE_ARRAYS)
+def test_a_file_of_such_arrays_is_read_or_refused(room: Path, data: bytes, packed: bool) -> None:
+    path = archive(room / "a.npz", [("x.npy", data)]) if packed else room / "a.npy"
+    if not packed:
+        path.write_bytes(data)
+    with contextlib.suppress(EdgepackError):
+        assert all(array.nbytes <= len(data) and not array.dtype.hasobject for array in read_arrays(path, "").values())
 
 
 def test_an_array_of_any_damage_is_read_or_refused() -> None:

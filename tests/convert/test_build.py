@@ -271,3 +271,58 @@ convert_model({str(toy.path)!r}, {str(output)!r}, force=True, progress=stop)
     assert done.returncode == -signal.SIGINT or "KeyboardInterrupt" in done.stderr
     assert output.read_bytes() == b"old"
     assert [file.name for file in tmp_path.iterdir()] == ["toy.edgepack"]
+
+
+@pytest.mark.parametrize("variant", _ALL)
+def test_no_rows_give_no_rows(converted: Converted, toy: Toy, variant: str) -> None:
+    with edgepack.load(converted.path, variant=variant) as session:
+        assert session.run(toy.evaluation["image"][:0])["quadrant"].shape == (0, 4)
+
+
+def test_inputs_that_differ_in_rows_are_refused_on_every_engine(keras: Any, tmp_path: Path) -> None:
+    a, b = keras.Input((3,), name="a"), keras.Input((3,), name="b")
+    convert_model(keras.Model([a, b], keras.layers.Add(name="sum")([a, b])), tmp_path / "m.edgepack")
+    for variant in ("onnx-float32", "tflite-float32"):
+        with (
+            edgepack.load(tmp_path / "m.edgepack", variant=variant) as session,
+            pytest.raises(InputError, match="differ in their number of rows"),
+        ):
+            session.run({"a": np.zeros((5, 3), np.float32), "b": np.zeros((1, 3), np.float32)})
+
+
+def test_a_model_of_a_fixed_batch_answers_any_number_of_rows(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input(batch_shape=(4, 8), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(3, name="y")(inputs))
+    convert_model(model, tmp_path / "m.edgepack")
+    rows = np.random.default_rng(0).random((6, 8)).astype(np.float32)
+    kernel, bias = (weight.numpy() for weight in model.weights)
+    for variant in ("onnx-float32", "tflite-float32"):
+        with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session:
+            np.testing.assert_allclose(session(rows), rows @ kernel + bias, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("card", "message"),
+    [
+        (Card(1, "c", steps=Steps({"picture": ()})), "has steps for input 'picture'; the model has 'image'"),
+        (Card(1, "c", steps=Steps({"image": (Step("imag"),)})), "unknown step 'imag'"),
+        (Card(1, "c", labels={"quadrant": ("a", "b")}), "has 2 labels for output 'quadrant', which has 4 classes"),
+        (Card(1, "c", meanings={"who": "knows"}), "has meanings of 'who'"),
+    ],
+    ids=["another input", "no such step", "too few labels", "another meaning"],
+)
+def test_a_card_that_does_not_fit_the_model_is_refused(toy: Toy, tmp_path: Path, card: Card, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        convert_model(toy.path, tmp_path / "toy.edgepack", card=card)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_string_names_several(toy: Toy, tmp_path: Path) -> None:
+    report = convert_model(toy.path, tmp_path / "toy.edgepack", targets="onnx", precisions="float32, float16")
+    assert [one.variant for one in report.passed] == ["onnx-float32", "onnx-float16"]
+
+
+@pytest.mark.parametrize("max_drop", [-0.1, float("nan"), float("inf")])
+def test_a_drop_that_cannot_be_is_refused(toy: Toy, tmp_path: Path, max_drop: float) -> None:
+    with pytest.raises(InputError, match="max_drop is"):
+        convert_model(toy.path, tmp_path / "toy.edgepack", max_drop=max_drop)

@@ -83,3 +83,18 @@ def test_the_page_is_self_contained(converted: Converted) -> None:
     assert "<svg" in page
     assert not any(mark in page for mark in ("<script src", "http://cdn", "https://cdn", '<link rel="stylesheet" href'))
     assert all(one.variant in page for one in converted.report.results)
+
+
+def test_reports_of_a_pack_and_of_a_bare_file_lie_side_by_side(files: Path) -> None:
+    assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack")]) == 0
+    before = (files / "toy.report.json").read_bytes()
+    assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.onnx")]) == 0
+    assert (files / "toy.report.json").read_bytes() == before
+    assert (files / "toy.onnx.report.json").is_file()
+
+
+def test_a_report_that_is_there_needs_force(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (files / "toy.report.html").write_text("mine")
+    assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack")]) == 1
+    assert "toy.report.html exists already; pass --force" in capsys.readouterr().err
+    assert (files / "toy.report.html").read_text() == "mine"

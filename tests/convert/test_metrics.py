@@ -41,3 +41,13 @@ def test_a_class_the_model_does_not_have_is_named() -> None:
 def test_labels_of_another_shape_say_what_is_taken() -> None:
     with pytest.raises(DataError, match=r"give class numbers \(samples,\)"):
         metrics.pick({"y": np.zeros((3, 2), np.float32)}, {"y": _SCORES})
+
+
+def test_one_hot_labels_say_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"one-hot rows; give class numbers: labels.argmax\(axis=-1\)"):
+        metrics.pick({"y": np.eye(3, dtype=int)}, {"y": _SCORES})
+
+
+def test_class_numbers_as_floats_say_what_to_do() -> None:
+    with pytest.raises(DataError, match=r"class numbers are integers: labels.astype\(int\)"):
+        metrics.pick({"y": np.float32([0, 1, 2])}, {"y": _SCORES})

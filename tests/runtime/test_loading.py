@@ -131,7 +131,7 @@ def test_an_unknown_engine_for_a_bare_file_lists_the_known_ones() -> None:
 
 
 def test_a_bare_file_has_no_variants() -> None:
-    with pytest.raises(InputError, match=r"variant 'int8' was asked of .*, which is one bare file"):
+    with pytest.raises(UnknownNameError, match=r"unknown variant 'int8' \(known: auto, mlp.onnx\); a bare file is one"):
         edgepack.load(ZOO / "mlp.onnx", variant="int8")
 
 
@@ -208,7 +208,7 @@ def test_a_file_of_another_kind_says_what_is_taken(tmp_path: Path) -> None:
         edgepack.load(tmp_path / "notes.txt")
 
 
-@pytest.mark.parametrize("folder", ["model.onnx", "model", "model.keras"])
+@pytest.mark.parametrize("folder", ["model.onnx", "model"])
 def test_a_folder_that_is_no_pack_says_so(tmp_path: Path, folder: str) -> None:
     (tmp_path / folder).mkdir()
     with pytest.raises(PackError, match=r"has no manifest\.json; it is not an edgepack pack"):
@@ -225,3 +225,27 @@ def test_packs_of_every_release_still_answer(path: Path, engine: str) -> None:
 
 def test_there_is_a_pack_of_the_first_release() -> None:
     assert (RELEASED / "0.1.0" / "mlp.edgepack").is_file()
+
+
+def test_a_provider_that_is_passed_over_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    with edgepack.load(ZOO / "mlp.onnx", provider=["gpu", "cpu"]) as session:
+        assert session.provider == "cpu"
+        assert session.fallbacks == ("provider 'gpu': this release runs engine 'onnx' on the CPU only",)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_strict_refuses_a_provider_that_is_passed_over() -> None:
+    with pytest.raises(ProviderError, match="provider 'gpu': this release runs engine 'onnx' on the CPU only"):
+        edgepack.load(ZOO / "mlp.onnx", provider=["gpu", "cpu"], strict=True)
+
+
+def test_a_keras_model_says_to_convert_it_first(tmp_path: Path) -> None:
+    (tmp_path / "m.keras").write_bytes(b"PK\x03\x04")
+    with pytest.raises(ModelError, match="is a Keras model; convert it first: edgepack convert"):
+        edgepack.load(tmp_path / "m.keras")
+
+
+@pytest.mark.parametrize("threads", ["2", 1.5], ids=["text", "a half"])
+def test_threads_are_a_whole_number(threads: object) -> None:
+    with pytest.raises(InputError, match="it takes 1 to"):
+        edgepack.load(ZOO / "mlp.onnx", threads=threads)  # type: ignore[arg-type]

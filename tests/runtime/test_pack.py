@@ -13,6 +13,7 @@ from edgepack.runtime.pack import (
     MANIFEST,
     Pack,
     check_member_name,
+    check_pack_output,
     decode_array,
     encode_array,
     is_pack,
@@ -119,8 +120,26 @@ def test_a_file_does_not_become_a_folder(tmp_path: Path) -> None:
 
 def test_a_folder_does_not_become_a_file(tmp_path: Path) -> None:
     (tmp_path / "p").mkdir()
-    with pytest.raises(OutputError, match="is a folder and would become a file"):
+    with pytest.raises(OutputError, match="a folder has that name; name another output"):
         write_pack(tmp_path / "p", *packs.mlp(), force=True)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["in-a-pack", "in-no-pack"])
+def test_a_folder_with_files_of_others_is_never_replaced(tmp_path: Path, known: bool) -> None:
+    if known:
+        write_pack(f"{tmp_path}/p/", *packs.mlp())
+    (tmp_path / "p" / "deep").mkdir(parents=True)
+    (tmp_path / "p" / "deep" / "thesis.txt").write_text("three years")
+    with pytest.raises(OutputError, match=r"holds what is no part of a pack \(deep.*\); name another folder"):
+        write_pack(f"{tmp_path}/p/", *packs.mlp(), force=True)
+    assert (tmp_path / "p" / "deep" / "thesis.txt").read_text() == "three years"
+
+
+def test_an_empty_folder_becomes_a_pack(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    write_pack(f"{tmp_path}/p/", *packs.mlp(), force=True)
+    with Pack(tmp_path / "p") as pack:
+        assert pack.manifest.name == "mlp"
 
 
 @pytest.mark.parametrize(
@@ -195,3 +214,19 @@ def test_objects_are_never_written() -> None:
 
 def test_a_reference_says_what_a_member_holds() -> None:
     assert reference("a", b"abc") == FileRef("a", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", 3)
+
+
+def test_a_folder_that_is_no_pack_is_never_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "chapter.txt").write_text("years of work")
+    with pytest.raises(OutputError, match=r"mine holds what is no part of a pack \(chapter.txt\)"):
+        check_pack_output(f"{tmp_path / 'mine'}/", force=True)
+
+
+def test_a_folder_pack_with_a_stranger_in_it_is_not_replaced(tmp_path: Path) -> None:
+    manifest, files = packs.mlp()
+    write_pack(f"{tmp_path / 'p'}/", manifest, files)
+    check_pack_output(f"{tmp_path / 'p'}/", force=True)
+    (tmp_path / "p" / "notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match=r"notes\.txt"):
+        check_pack_output(f"{tmp_path / 'p'}/", force=True)

@@ -188,7 +188,7 @@ def test_text_that_is_no_path_says_so() -> None:
 
 
 def test_a_folder_is_no_image(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="is a folder, not an image file; name a file in it"):
+    with pytest.raises(InputError, match="is a folder, not an image file; name a file"):
         step("image")(tmp_path)
 
 

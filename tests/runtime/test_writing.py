@@ -191,3 +191,13 @@ def test_a_link_is_replaced_not_followed(old: Path, tmp_path: Path) -> None:
     write_bytes(link, b"new")
     assert old.read_bytes() == OLD
     assert not link.is_symlink()
+
+
+def test_a_folder_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="a folder has that name"):
+        check_output(tmp_path / "thesis", force=True)
+    with pytest.raises(OutputError, match="a folder has that name"):
+        write_bytes(tmp_path / "thesis", b"report")
+    assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"

@@ -40,7 +40,7 @@ def tour_commands() -> list[str]:
 @pytest.fixture(scope="session")
 def tour(tmp_path_factory: pytest.TempPathFactory) -> Tour:
     folder = tmp_path_factory.mktemp("tour")
-    shutil.copy(ROOT / "examples" / "digits" / "seven.png", folder)
+    shutil.copytree(ROOT / "examples", folder / "examples")
     printed = {}
     for command in tour_commands():
         program, *arguments = shlex.split(command)

@@ -10,7 +10,7 @@ def test_the_tour_runs_as_it_stands(tour: Tour) -> None:
 
 
 def test_a_seven_is_read_as_a_seven(tour: Tour) -> None:
-    assert tour.printed["run"].startswith("seven.png: 7 (")
+    assert tour.printed["run"].startswith("examples/digits/seven.png: 7 (")
 
 
 def test_all_eight_files_agree_with_keras(tour: Tour) -> None:
