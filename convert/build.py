@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import onnx, quantizer, tflite
+from edgepack.convert import lowering, onnx, quantizer, tflite
 from edgepack.convert.packing import Built, find_card, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.precisions import Precision
@@ -168,7 +168,9 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None) -> C
 
 def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
     batch = None if plan.batch in {"auto", "dynamic"} else plan.batch
-    model = onnx.export(source, freeze(source, batch))  # type: ignore[arg-type]
+    with lowering.applied(source.model, "onnx") as markers:
+        frozen = freeze(source, batch, functional=True)  # type: ignore[arg-type]
+    model = onnx.export(source, frozen, markers)
     return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
 
 

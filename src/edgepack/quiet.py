@@ -1,6 +1,7 @@
 """Hold back what native libraries print: it would spoil progress bars and `--json`, and hides what matters."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -56,6 +57,7 @@ def import_keras(need: str, extra: str) -> Any:
             import_module("tensorflow")
             keras = import_module("keras")
             import_module("absl.logging").set_verbosity("error")
+            logging.getLogger("tensorflow").setLevel(logging.ERROR)
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"TensorFlow with Keras, which {need},", extra) from error
     if keras.config.backend() != "tensorflow":
