@@ -85,17 +85,20 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         raise DataError(
             f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
         )
-    source = open_source(model, unsafe_lambda=unsafe_lambda)
-    card = find_card(card, model)
-    calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
-    judged = _judged(evaluation, calibrating, source)
-    reference_outputs = source.predict(judged.inputs)
-    _check_reference(reference_outputs)
-    question = Question(
-        judged, reference_outputs, _golden_rows(reference_outputs),
-        DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
-    )  # fmt: skip
-    built = list(_build(plan, source, calibrating, question, progress))
+    with tflite.converter() as converter:
+        if "tflite" in plan.targets:
+            converter.start()  # it imports TensorFlow while this process does
+        source = open_source(model, unsafe_lambda=unsafe_lambda)
+        card = find_card(card, model)
+        calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
+        judged = _judged(evaluation, calibrating, source)
+        reference_outputs = source.predict(judged.inputs)
+        _check_reference(reference_outputs)
+        question = Question(
+            judged, reference_outputs, _golden_rows(reference_outputs),
+            DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
+        )  # fmt: skip
+        built = list(_build(plan, source, calibrating, question, converter, progress))
     results = _with_latency(built, judged)
     report = Report(
         name=name or (card.name if card else source.name),
@@ -136,7 +139,12 @@ def _check_reference(outputs: dict[str, Array]) -> None:
 
 
 def _build(
-    plan: Plan, source: Source, calibration: Samples | None, question: Question, progress: Progress | None
+    plan: Plan,
+    source: Source,
+    calibration: Samples | None,
+    question: Question,
+    converter: tflite.Converter,
+    progress: Progress | None,
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
@@ -149,7 +157,7 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = _WRITERS[target](plan, source, calibration)
+                    writer = _WRITERS[target](plan, source, calibration, converter)
                 if writer is None:
                     raise ConvertError(refusal)
                 data = writer(precision)
@@ -161,12 +169,16 @@ def _build(
             done += 1
 
 
-def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
+def _tflite_writer(
+    plan: Plan, source: Source, calibration: Samples | None, converter: tflite.Converter
+) -> Callable[[Precision], bytes]:
     frozen = freeze(source, {"auto": 1, "dynamic": None}.get(plan.batch, plan.batch))  # type: ignore[arg-type]
-    return lambda precision: tflite.export(source, frozen, precision, calibration)
+    return lambda precision: converter.export(source, frozen, precision, calibration)
 
 
-def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
+def _onnx_writer(
+    plan: Plan, source: Source, calibration: Samples | None, _converter: tflite.Converter
+) -> Callable[[Precision], bytes]:
     batch = None if plan.batch in {"auto", "dynamic"} else plan.batch
     with lowering.applied(source.model, "onnx") as markers:
         frozen = freeze(source, batch, functional=True)  # type: ignore[arg-type]
@@ -175,7 +187,7 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None) -> Cal
 
 
 # target -> what prepares the model once and returns the writer of one precision
-_WRITERS: dict[str, Callable[[Plan, Source, Samples | None], Callable[[Precision], bytes]]] = {
+_WRITERS: dict[str, Callable[[Plan, Source, Samples | None, tflite.Converter], Callable[[Precision], bytes]]] = {
     "tflite": _tflite_writer,
     "onnx": _onnx_writer,
 }

@@ -41,11 +41,22 @@ def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
                 opset=OPSET,
                 custom_op_handlers=markers.handlers(),
             )
+            model = _slimmed(model)
             _name_batch(model, source)
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the exporter raises what its handlers raise
             raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
     return model
+
+
+def _slimmed(model: Any) -> Any:
+    """The model without operators that only compute shapes which are known; as it is where the slimmer fails on it."""
+    import onnxslim
+
+    try:
+        return onnxslim.slim(model)
+    except Exception:  # noqa: BLE001 - a nicety: a model that it cannot slim is right all the same
+        return model
 
 
 def _folded(frozen: Frozen) -> Any:
