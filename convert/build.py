@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,10 +12,12 @@ import msgspec
 import numpy as np
 
 from edgepack.convert import lowering, onnx, quantizer, tflite
-from edgepack.convert.packing import Built, find_card, write
+from edgepack.convert.lift import Lifted, lift
+from edgepack.convert.packing import Built, check_bare, find_card, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.precisions import Precision
 from edgepack.convert.prove import Proof, Question, prove
+from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
 from edgepack.convert.source import Source, freeze, open_source
@@ -43,6 +46,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     evaluation: Given | None = None,
     max_drop: float | None = None,
     batch: int | str = "auto",
+    lift_all: bool = False,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
     unsafe_lambda: bool = False,
@@ -62,6 +66,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
+        lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
+            of those that no engine runs.
         name: The pack's name; else the card's, else the model's.
         card: What the steps, labels and meanings are; found beside the model file as `NAME.card.json` by itself.
         unsafe_lambda: Execute the code that Lambda layers carry.
@@ -85,20 +91,25 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         raise DataError(
             f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
         )
+    notes: list[str] = []
     with tflite.converter() as converter:
+        tools = _Tools(converter, notes)
         if "tflite" in plan.targets:
             converter.start()  # it imports TensorFlow while this process does
         source = open_source(model, unsafe_lambda=unsafe_lambda)
         card = find_card(card, model)
-        calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
-        judged = _judged(evaluation, calibrating, source)
-        reference_outputs = source.predict(judged.inputs)
+        lifted = lift(source, everything=lift_all)
+        check_bare(plan, lifted)
+        calibrating = None if calibration is None else _read(calibration, source, lifted, "calibration")
+        judged = _judged(evaluation, calibrating, source, lifted)
+        reference_outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
+        source = lifted.rest if lifted else source
         _check_reference(reference_outputs)
         question = Question(
             judged, reference_outputs, _golden_rows(reference_outputs),
             DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
         )  # fmt: skip
-        built = list(_build(plan, source, calibrating, question, converter, progress))
+        built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
         name=name or (card.name if card else source.name),
@@ -110,23 +121,30 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         calibration=calibrating.origin if calibrating else None,
         calibration_count=len(calibrating) if calibrating else 0,
         max_drop=question.max_drop,
+        notes=tuple(notes),
         results=results,
-        provenance=_provenance(card, calibrating, judged),
+        provenance=_provenance(card, calibrating, judged) | ({"lifted": lifted.layers} if lifted else {}),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
-    write(plan, report, question, built, card, force=force)
+    write(plan, report, question, built, card, lifted, force=force)
     return report
 
 
-def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source) -> Samples:
+def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> Samples:
+    """Samples for the model as it was given, as tensors for what of it is converted."""
+    samples = read_samples(given, source, purpose)
+    return lifted.tensors(samples) if lifted else samples
+
+
+def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
     """The samples every file is judged on."""
     if evaluation is not None:
-        return read_samples(evaluation, source, "evaluation")
+        return _read(evaluation, source, lifted, "evaluation")
     if calibrating is not None:
         return calibrating
-    return random_samples(source, _RANDOM_SAMPLES)
+    return random_raw(lifted, _RANDOM_SAMPLES) if lifted else random_samples(source, _RANDOM_SAMPLES)
 
 
 def _check_reference(outputs: dict[str, Array]) -> None:
@@ -138,12 +156,20 @@ def _check_reference(outputs: dict[str, Array]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What writers share: the process of the TFLite converter, and the notes for the report."""
+
+    converter: tflite.Converter
+    notes: list[str]
+
+
 def _build(
     plan: Plan,
     source: Source,
     calibration: Samples | None,
     question: Question,
-    converter: tflite.Converter,
+    tools: _Tools,
     progress: Progress | None,
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
@@ -157,7 +183,7 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = _WRITERS[target](plan, source, calibration, converter)
+                    writer = _WRITERS[target](plan, source, calibration, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 data = writer(precision)
@@ -170,24 +196,37 @@ def _build(
 
 
 def _tflite_writer(
-    plan: Plan, source: Source, calibration: Samples | None, converter: tflite.Converter
+    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
 ) -> Callable[[Precision], bytes]:
-    frozen = freeze(source, {"auto": 1, "dynamic": None}.get(plan.batch, plan.batch))  # type: ignore[arg-type]
-    return lambda precision: converter.export(source, frozen, precision, calibration)
+    batch = plan.batch if isinstance(plan.batch, int) else {"auto": 1, "dynamic": None}[plan.batch]
+    frozen = freeze(source, batch)
+    return lambda precision: tools.converter.export(source, frozen, precision, calibration)
 
 
 def _onnx_writer(
-    plan: Plan, source: Source, calibration: Samples | None, _converter: tflite.Converter
+    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
 ) -> Callable[[Precision], bytes]:
-    batch = None if plan.batch in {"auto", "dynamic"} else plan.batch
-    with lowering.applied(source.model, "onnx") as markers:
-        frozen = freeze(source, batch, functional=True)  # type: ignore[arg-type]
-    model = onnx.export(source, frozen, markers)
+    batch = plan.batch if isinstance(plan.batch, int) else None
+    try:
+        model = _lowered_onnx(source, batch, tools.notes)
+    except ConvertError as error:
+        if not tools.notes:
+            raise
+        tools.notes[:] = [f"onnx: no layer was lowered, since that failed: {error}"]
+        model = onnx.export(source, freeze(source, batch, functional=True), lowering.Markers())
     return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
 
 
+def _lowered_onnx(source: Source, batch: int | None, notes: list[str]) -> Any:
+    """The float32 ONNX model, its layers in the forms they have for ONNX; `notes` tells which."""
+    with lowering.applied(source.model, "onnx") as markers:
+        frozen = freeze(source, batch, functional=True)
+    notes += [f"onnx: {note}" for note in markers.notes]
+    return onnx.export(source, frozen, markers)
+
+
 # target -> what prepares the model once and returns the writer of one precision
-_WRITERS: dict[str, Callable[[Plan, Source, Samples | None, tflite.Converter], Callable[[Precision], bytes]]] = {
+_WRITERS: dict[str, Callable[[Plan, Source, Samples | None, _Tools], Callable[[Precision], bytes]]] = {
     "tflite": _tflite_writer,
     "onnx": _onnx_writer,
 }
@@ -207,7 +246,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
             tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
             operators=one.proof.census.operators if one.proof.census else {},
-            engine=one.proof.engine,
+            engine=one.proof.engine, undelegated=one.proof.undelegated,
             p50_us=timings[one.variant].p50_us if one.variant in timings else None,
         )
         for one in built

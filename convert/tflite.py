@@ -53,7 +53,9 @@ class Converter:
             order = Order(frozen.inputs, frozen.outputs, precision.name)
             (folder / "order.json").write_bytes(msgspec.json.encode(order))
             if precision.needs_calibration and calibration:
-                arrays = {str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)}
+                arrays: dict[str, Any] = {
+                    str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)
+                }
                 np.savez(folder / "calibration.npz", **arrays)
             self._ask(folder)
             return _rename((folder / "model.tflite").read_bytes(), source, frozen)

@@ -28,7 +28,9 @@ class GraphWriter:
         name: str = self._context.make_const(self._unique(label), array).output[0]
         return name
 
-    def node(self, operator: str, inputs: Sequence[str], outputs: Sequence[str] | int = 1, **attributes: Any) -> list[str]:
+    def node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str] | int = 1, **attributes: Any
+    ) -> list[str]:
         """Add a node; returns the names of its outputs, made up where only their number is given."""
         named = outputs if not isinstance(outputs, int) else None
         made = self._context.make_node(

@@ -111,7 +111,9 @@ def _spread(steps: Any, mask: Any, positions: Any, *, zero: bool) -> Any:
     return tf.where(known[:, :, tf.newaxis], spread, tf.zeros_like(spread))
 
 
-def _emit(weights: _Weights, markers: Markers, sequences: Any, states: Sequence[Any], counts: Any) -> tuple[Any, list[Any]]:
+def _emit(
+    weights: _Weights, markers: Markers, sequences: Any, states: Sequence[Any], counts: Any
+) -> tuple[Any, list[Any]]:
     """Put the marker into the graph: outputs of all steps `(batch, steps, units)`, and the last states."""
     batch, length = sequences.shape[0], sequences.shape[1]
     tensors = [sequences, *([] if counts is None else [counts]), *states]
@@ -140,7 +142,9 @@ def _writer(weights: _Weights, *, counted: bool) -> Callable[[GraphWriter], None
         ]
         while inputs[-1] == "":
             inputs.pop()
-        steps, *last = graph.node(weights.operator, inputs, len(graph.outputs), hidden_size=weights.units, **weights.attributes)
+        steps, *last = graph.node(
+            weights.operator, inputs, len(graph.outputs), hidden_size=weights.units, **weights.attributes
+        )
         flat = graph.node("Squeeze", [steps, second])[0]
         graph.node("Transpose", [flat], [graph.outputs[0]], perm=[1, 0, 2])
         for state, output in zip(last, graph.outputs[1:], strict=True):
