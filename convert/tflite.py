@@ -1,5 +1,6 @@
 """Frozen Keras model to TFLite bytes, in any precision, with the model's own names."""
 
+import atexit
 import contextlib
 import signal
 import subprocess
@@ -29,7 +30,9 @@ class Converter:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Begin to import TensorFlow there, while this process does something else."""
+        """Begin to import TensorFlow there, while this process does something else; nothing where it runs already."""
+        if self._process is not None and self._process.poll() is None:
+            return
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edgepack.convert.tflite_worker"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
@@ -61,8 +64,7 @@ class Converter:
             return _rename((folder / "model.tflite").read_bytes(), source, frozen)
 
     def _ask(self, folder: Path) -> None:
-        if self._process is None:
-            self.start()
+        self.start()
         process = self._process
         assert process is not None
         assert process.stdin is not None
@@ -88,14 +90,21 @@ class Converter:
             self._process = None
 
 
+_shared = Converter()
+atexit.register(_shared.close)
+
+
 @contextlib.contextmanager
 def converter() -> Iterator[Converter]:
-    """The converter's process, for as long as the block runs."""
-    made = Converter()
+    """The converter's process; it stays for the next model, and ends with this process or when it idles.
+
+    Ctrl-C ends it at once: what it was doing is wanted by nobody.
+    """
     try:
-        yield made
-    finally:
-        made.close()
+        yield _shared
+    except KeyboardInterrupt:
+        _shared.close()
+        raise
 
 
 def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:

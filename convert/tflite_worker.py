@@ -5,6 +5,7 @@
 """
 
 import os
+import select
 import sys
 from pathlib import Path
 from typing import Any, TextIO
@@ -14,6 +15,9 @@ import numpy as np
 
 from edgepack.convert.precisions import find
 from edgepack.quiet import import_tensorflow, quiet
+
+
+_IDLE_SECONDS = 120.0  # then the memory is given back; the next request starts a new process
 
 
 class Order(msgspec.Struct, frozen=True):
@@ -26,9 +30,9 @@ class Order(msgspec.Struct, frozen=True):
 
 
 def serve(requests: TextIO, answers: TextIO) -> None:
-    """Convert until `requests` ends."""
+    """Convert until `requests` ends, or nothing has been asked for a while."""
     import_tensorflow()
-    for line in requests:
+    while select.select([requests], [], [], _IDLE_SECONDS)[0] and (line := requests.readline()):
         answer = _answer(Path(line.strip()))
         answers.write(msgspec.json.encode(answer).decode() + "\n")
         answers.flush()
