@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, onnx, quantizer, tflite
+from edgepack.convert import lowering, metrics, onnx, quantizer, tflite
 from edgepack.convert.cards import find_card
 from edgepack.convert.packing import Built, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
@@ -89,18 +90,23 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         raise DataError(
             f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
         )
-    source = open_source(model, unsafe_lambda=unsafe_lambda)
-    card = find_card(card, model, source)
-    calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
-    judged = _judged(evaluation, calibrating, source)
-    reference_outputs = source.predict(judged.inputs)
-    _check_reference(reference_outputs)
-    metrics.pick(judged.labels, reference_outputs)  # labels that fit no metric are refused before anything is built
-    question = Question(
-        judged, reference_outputs, _golden_rows(reference_outputs),
-        DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
-    )  # fmt: skip
-    built = list(_build(plan, source, calibrating, question, progress))
+    notes: list[str] = []
+    with tflite.converter() as converter:
+        tools = _Tools(converter, notes)
+        if "tflite" in plan.targets:
+            converter.start()  # it imports TensorFlow while this process does
+        source = open_source(model, unsafe_lambda=unsafe_lambda)
+        card = find_card(card, model, source)
+        calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
+        judged = _judged(evaluation, calibrating, source)
+        reference_outputs = source.predict(judged.inputs)
+        _check_reference(reference_outputs)
+        metrics.pick(judged.labels, reference_outputs)  # labels that fit no metric are refused before anything is built
+        question = Question(
+            judged, reference_outputs, _golden_rows(reference_outputs),
+            DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
+        )  # fmt: skip
+        built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
         name=name or (card.name if card else source.name),
@@ -112,6 +118,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         calibration=calibrating.origin if calibrating else None,
         calibration_count=len(calibrating) if calibrating else 0,
         max_drop=question.max_drop,
+        notes=tuple(notes),
         results=results,
         provenance=_provenance(card, calibrating, judged),
     )
@@ -140,8 +147,21 @@ def _check_reference(outputs: dict[str, Array]) -> None:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Tools:
+    """What writers share: the process of the TFLite converter, and the notes for the report."""
+
+    converter: tflite.Converter
+    notes: list[str]
+
+
 def _build(
-    plan: Plan, source: Source, calibration: Samples | None, question: Question, progress: Progress | None
+    plan: Plan,
+    source: Source,
+    calibration: Samples | None,
+    question: Question,
+    tools: _Tools,
+    progress: Progress | None,
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
@@ -154,7 +174,7 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = _WRITERS[target](plan, source, calibration)
+                    writer = _WRITERS[target](plan, source, calibration, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 data = writer(precision)
@@ -166,19 +186,38 @@ def _build(
             done += 1
 
 
-def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
-    frozen = freeze(source, {"auto": 1, "dynamic": None}.get(plan.batch, plan.batch))  # type: ignore[arg-type]
-    return lambda precision: tflite.export(source, frozen, precision, calibration)
+def _tflite_writer(
+    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
+) -> Callable[[Precision], bytes]:
+    batch = plan.batch if isinstance(plan.batch, int) else {"auto": 1, "dynamic": None}[plan.batch]
+    frozen = freeze(source, batch)
+    return lambda precision: tools.converter.export(source, frozen, precision, calibration)
 
 
-def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None) -> Callable[[Precision], bytes]:
-    batch = None if plan.batch in {"auto", "dynamic"} else plan.batch
-    model = onnx.export(source, freeze(source, batch))  # type: ignore[arg-type]
+def _onnx_writer(
+    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
+) -> Callable[[Precision], bytes]:
+    batch = plan.batch if isinstance(plan.batch, int) else None
+    try:
+        model = _lowered_onnx(source, batch, tools.notes)
+    except ConvertError as error:
+        if not tools.notes:
+            raise
+        tools.notes[:] = [f"onnx: no layer was lowered, since that failed: {error}"]
+        model = onnx.export(source, freeze(source, batch, functional=True), lowering.Markers())
     return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
 
 
+def _lowered_onnx(source: Source, batch: int | None, notes: list[str]) -> Any:
+    """The float32 ONNX model, its layers in the forms they have for ONNX; `notes` tells which."""
+    with lowering.applied(source.model, "onnx") as markers:
+        frozen = freeze(source, batch, functional=True)
+    notes += [f"onnx: {note}" for note in markers.notes]
+    return onnx.export(source, frozen, markers)
+
+
 # target -> what prepares the model once and returns the writer of one precision
-_WRITERS: dict[str, Callable[[Plan, Source, Samples | None], Callable[[Precision], bytes]]] = {
+_WRITERS: dict[str, Callable[[Plan, Source, Samples | None, _Tools], Callable[[Precision], bytes]]] = {
     "tflite": _tflite_writer,
     "onnx": _onnx_writer,
 }
@@ -202,7 +241,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
             tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
             operators=one.proof.census.operators if one.proof.census else {},
-            engine=one.proof.engine,
+            engine=one.proof.engine, undelegated=one.proof.undelegated,
             p50_us=timings[one.variant].p50_us if one.variant in timings else None,
         )
         for one in built

@@ -31,6 +31,7 @@ def convert(  # noqa: PLR0913 - one option each
     card: Path | None = None,
     unsafe_lambda: Switch = False,
     force: Switch = False,
+    explain: Switch = False,
     json: Switch = False,
 ) -> int:
     """Convert a Keras model to proved TFLite and ONNX files.
@@ -52,6 +53,7 @@ def convert(  # noqa: PLR0913 - one option each
         card: The model's card with steps and labels; by default NAME.card.json beside the model.
         unsafe_lambda: Execute the code that Lambda layers in the file carry. Only for files you trust.
         force: Replace the output.
+        explain: Print what was done to each layer that has another form.
         json: Print the report as one JSON document on stdout and nothing else.
     """
     from edgepack.convert.build import convert_model
@@ -78,6 +80,9 @@ def convert(  # noqa: PLR0913 - one option each
         f"{report.name}: {len(report.passed)} of {len(report.results)} files agree with Keras", COLUMNS, report.rows()
     )
     console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
+    if explain:
+        for line in report.notes or ("every layer was exported as it is",):
+            console.show(line)
     for path in (report.output, *map(str, written)):
         console.show(f"wrote {path}")
     return 0

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from edgepack.convert.lowering import Markers
 from edgepack.convert.source import Frozen, Source
 from edgepack.quiet import quiet
 from edgepack.runtime.errors import ConvertError
@@ -10,12 +11,13 @@ OPSET = 18  # read by ONNX Runtime 1.14 and newer
 BATCH = "batch"
 
 
-def export(source: Source, frozen: Frozen) -> Any:
+def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
     """Write the float32 ONNX model that every precision starts from.
 
     Args:
         source: Whose names the model gets.
         frozen: The model with constant weights.
+        markers: How to write the layers that were lowered while it was frozen.
 
     Returns:
         An `onnx.ModelProto` that `onnx.checker` accepts; a free batch axis is named `batch`.
@@ -31,18 +33,41 @@ def export(source: Source, frozen: Frozen) -> Any:
     with quiet():
         try:
             model, _ = _convert_common(
-                frozen.function.graph.as_graph_def(),
+                _folded(frozen),
                 name=source.name,
                 input_names=list(inputs),
                 output_names=list(outputs),
                 tensors_to_rename={**inputs, **outputs},
                 opset=OPSET,
+                custom_op_handlers=markers.handlers(),
             )
+            model = _slimmed(model)
             _name_batch(model, source)
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the exporter raises what its handlers raise
             raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
     return model
+
+
+def _slimmed(model: Any) -> Any:
+    """The model without operators that only compute shapes which are known; as it is where the slimmer fails on it."""
+    import onnxslim
+
+    try:
+        return onnxslim.slim(model)
+    except Exception:  # noqa: BLE001 - a nicety: a model that it cannot slim is right all the same
+        return model
+
+
+def _folded(frozen: Frozen) -> Any:
+    """The frozen graph with its constants folded, which the exporter counts on."""
+    import tensorflow as tf
+    from tf2onnx.tf_loader import tf_optimize
+
+    definition = frozen.function.graph.as_graph_def(add_shapes=True)
+    with tf.Graph().as_default():
+        tf.import_graph_def(definition, name="")
+        return tf_optimize(list(frozen.inputs), list(frozen.outputs), definition)
 
 
 def _name_batch(model: Any, source: Source) -> None:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from edgepack.convert import metrics
 from edgepack.convert.census import Census, take
 from edgepack.convert.precisions import Precision
@@ -15,6 +17,7 @@ from edgepack.runtime.manifest import Metric
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array
 
+_ROWS = 3  # that are run alone, and together
 _MARGIN = 4.0  # how much further than here another device may be from the golden outputs
 
 
@@ -40,6 +43,8 @@ class Proof:
     metric: Metric | None = None
     golden_tolerance: float = 0.0
     engine: str = ""
+    undelegated: tuple[str, ...] = ()
+    """Operators of a TFLite file that its delegate left to the interpreter."""
     session: Session | None = None
     """The open file, for whoever measures it next."""
 
@@ -64,6 +69,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         session = Session(opened, f"{file_format}-{precision.name}")
         outputs = session.run(question.samples.inputs)
         parity = compare(question.reference, outputs)
+        reasons += _batches(session, question, precision)
     except (EdgepackError, ValueError) as error:
         return Proof((*reasons, str(error)), found, engine=engine)
     metric = _metric(question, outputs)
@@ -71,8 +77,23 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
     reasons += _drop(question.max_drop, parity, metric)
     return Proof(
         tuple(reasons), found, parity, metric, _golden_tolerance(precision, question, outputs),
-        session.engine.description, session,
+        session.engine.description, getattr(opened, "undelegated", ()), session,
     )  # fmt: skip
+
+
+def _batches(session: Session, question: Question, precision: Precision) -> list[str]:
+    """Why rows alone, or three at once, are not what they are among all; empty when they are."""
+    reasons = []
+    rows = min(_ROWS, len(question.samples))
+    first = {name: array[:rows] for name, array in question.samples.inputs.items()}
+    wanted = {name: array[:rows] for name, array in question.reference.items()}
+    alone = [session.run({name: array[row : row + 1] for name, array in first.items()}) for row in range(rows)]
+    for how, found in (
+        ("one row at a time", {name: np.concatenate([one[name] for one in alone]) for name in wanted}),
+        (f"{rows} rows at once", session.run(first)),
+    ):
+        reasons += [f"{how}: {reason}" for reason in compare(wanted, found).failures(precision.budget)]
+    return reasons
 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:

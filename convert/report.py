@@ -38,8 +38,17 @@ class Result(msgspec.Struct, frozen=True):
     tensor_bytes: dict[str, int]
     operators: dict[str, int]
     engine: str
+    undelegated: tuple[str, ...]
+    """Operators of a TFLite file that XNNPACK left to the interpreter; empty when it took all."""
     p50_us: float | None
     """Median latency of one row on one thread, through a session, on the machine that converted."""
+
+    @property
+    def delegation(self) -> str:
+        """Whether XNNPACK took every operator of a TFLite file, and if not, which it left."""
+        if self.format != "tflite" or not self.operators:
+            return "–"
+        return "wholly" if not self.undelegated else "not: " + ", ".join(sorted(set(self.undelegated)))
 
     @property
     def verdict(self) -> str:
@@ -59,6 +68,8 @@ class Report(msgspec.Struct, frozen=True):
     calibration: str | None
     calibration_count: int
     max_drop: float | None
+    notes: tuple[str, ...]
+    """What was done to layers on the way, a line each."""
     results: tuple[Result, ...]
     provenance: dict[str, Any]
 
@@ -87,12 +98,16 @@ class Report(msgspec.Struct, frozen=True):
             (*row[:-1], page.Mark(row[-1], "good" if not one.reasons else "bad"))
             for row, one in zip(self.rows(), self.results, strict=True)
         )
-        held = tuple((one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators)) for one in self.results)
-        sections: list[page.Table | page.Plot | page.Facts] = [
+        held = tuple(
+            (one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators), one.delegation)
+            for one in self.results
+        )
+        sections: list[page.Section] = [
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),
-            page.Table("What the files hold", ("variant", "constants", "operators"), held),
+            page.Table("What the files hold", ("variant", "constants", "operators", "delegated"), held),
+            *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]
         lead = f"{len(self.passed)} of {len(self.results)} files agree with the Keras model. Written to {self.output}."

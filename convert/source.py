@@ -77,8 +77,17 @@ def open_source(model: Any, *, unsafe_lambda: bool = False) -> Source:
     return _describe(model, model.name)
 
 
-def freeze(source: Source, batch: int | None) -> Frozen:
-    """Trace the model in inference mode for `batch` rows (None is any number) and turn its weights into constants."""
+def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Frozen:
+    """Trace the model in inference mode and turn its weights into constants.
+
+    Args:
+        source: The model.
+        batch: How many rows; None is any number.
+        functional: Keep loops and branches as single operators, as the ONNX exporter reads them.
+
+    Raises:
+        ModelError: The model cannot be traced for that batch.
+    """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -95,7 +104,10 @@ def freeze(source: Source, batch: int | None) -> Frozen:
 
     with quiet():
         try:
-            function = convert_variables_to_constants_v2(tf.function(forward).get_concrete_function(*specs))
+            traced = tf.function(forward).get_concrete_function(*specs)
+            function = convert_variables_to_constants_v2(
+                traced, lower_control_flow=not functional, aggressive_inlining=functional
+            )
         except Exception as error:  # a layer may raise anything while it is traced
             raise ModelError(
                 f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}"

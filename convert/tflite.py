@@ -1,41 +1,110 @@
 """Frozen Keras model to TFLite bytes, in any precision, with the model's own names."""
 
+import atexit
+import contextlib
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
+
+import msgspec
+import numpy as np
 
 from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source
-from edgepack.quiet import quiet
+from edgepack.convert.tflite_worker import Order
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import TensorSpec
 
 _SIGNATURE = "serving_default"
 
 
-def export(source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None) -> bytes:
-    """Write one TFLite file.
+class Converter:
+    """The TFLite converter in a process of its own; one that crashes is a reason, and the next file gets a new one."""
 
-    Args:
-        source: Whose names the file gets.
-        frozen: The model with constant weights.
-        precision: How it stores numbers.
-        calibration: Real samples; needed where the precision's ranges are calibrated.
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
 
-    Raises:
-        ConvertError: The converter refuses the model; the message is its own.
+    def start(self) -> None:
+        """Begin to import TensorFlow there, while this process does something else; nothing where it runs already."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edgepack.convert.tflite_worker"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+
+    def export(self, source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None) -> bytes:
+        """Write one TFLite file.
+
+        Args:
+            source: Whose names the file gets.
+            frozen: The model with constant weights.
+            precision: How it stores numbers.
+            calibration: Real samples; needed where the precision's ranges are calibrated.
+
+        Raises:
+            ConvertError: The converter refuses the model, or crashed on it.
+        """
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            (folder / "graph.pb").write_bytes(frozen.function.graph.as_graph_def().SerializeToString())
+            order = Order(frozen.inputs, frozen.outputs, precision.name)
+            (folder / "order.json").write_bytes(msgspec.json.encode(order))
+            if precision.needs_calibration and calibration:
+                arrays: dict[str, Any] = {
+                    str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)
+                }
+                np.savez(folder / "calibration.npz", **arrays)
+            self._ask(folder)
+            return _rename((folder / "model.tflite").read_bytes(), source, frozen)
+
+    def _ask(self, folder: Path) -> None:
+        self.start()
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        line = ""
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.write(f"{folder}\n")
+            process.stdin.flush()
+            line = process.stdout.readline()
+        if not line:
+            code = process.wait()
+            self._process = None
+            how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
+            raise ConvertError(f"the TFLite converter crashed on the model ({how}); another precision may do")
+        if reason := msgspec.json.decode(line).get("error"):
+            raise ConvertError(f"the TFLite converter refuses the model: {reason}")
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.communicate()
+            self._process = None
+
+
+_shared = Converter()
+atexit.register(_shared.close)
+
+
+@contextlib.contextmanager
+def converter() -> Iterator[Converter]:
+    """The converter's process; it stays for the next model, and ends with this process or when it idles.
+
+    Ctrl-C ends it at once: what it was doing is wanted by nobody.
     """
-    import tensorflow as tf
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen.function])
-    # Built-in operators alone: a file with Flex operators is refused by every light interpreter.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    precision.tflite(converter, source, calibration)
-    with quiet() as held:
-        try:
-            data = converter.convert()
-        except Exception as error:  # the converter raises what its passes raise
-            raise ConvertError(f"the TFLite converter refuses the model: {_reason(error, held())}") from error
-    return _rename(data, source, frozen)
+    try:
+        yield _shared
+    except KeyboardInterrupt:
+        _shared.close()
+        raise
 
 
 def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
@@ -75,14 +144,3 @@ def _name_tensors(
         entry.name, entry.tensorIndex = spec.name.encode(), int(index)
         maps.append(entry)
     return maps
-
-
-def _reason(error: Exception, log: str) -> str:
-    """The converter's own reason on one line: its message, or the last error it printed."""
-    text = " ".join(str(error).split())
-    if "Flex" in text or "SELECT_TF_OPS" in text:
-        start = text.find("TF Select ops:")
-        text = text[max(start, 0) :][:200]
-        return f"it needs operators that no light interpreter has ({text})"
-    printed = [line for line in log.splitlines() if "error:" in line.lower()]
-    return (text or (printed[-1] if printed else type(error).__name__))[:400]

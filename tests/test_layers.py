@@ -21,7 +21,7 @@ RUNTIME_LEVELS = (
     "errors timing device",
     "tensor writing",
     "compare steps.base engines.base",
-    "manifest steps.image steps.table steps.outputs engines.onnx_file engines.tflite_file batches hotpath",
+    "manifest steps.image steps.table steps.outputs engines.delegation engines.onnx_file engines.tflite_file batches hotpath",
     "engines engines.onnx engines.litert steps pack",
     "arrays providers choose session",
     "loading",

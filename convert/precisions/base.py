@@ -1,13 +1,13 @@
 """What a precision is: its facts, what it may cost, and how each format is told to take it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edgepack.convert.samples import Samples
-from edgepack.convert.source import Source
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.tensor import Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,8 @@ class Precision:
     """The least fidelity to Keras, on any samples: beyond it the file is broken, whatever its task metric says."""
     golden_floor: float
     """How far another device may be from the golden outputs at least, as a share of their largest magnitude."""
-    tflite: Callable[[Any, Source, Samples | None], None]
-    """Sets up a `tf.lite.TFLiteConverter` that has the built-in operators alone."""
+    tflite: Callable[[Any, Sequence[Array] | None], None]
+    """Sets up a `tf.lite.TFLiteConverter` that has the built-in operators alone; with the calibration samples, an
+    array an input."""
     onnx: Callable[[Any, Samples | None, Path], Any]
     """Returns the model in this precision; it may change the float32 one it is given, and write to the folder."""

@@ -1,5 +1,6 @@
 """Weights in int8; activations in float, quantized on the fly in the operators where that is faster than float."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,15 @@ from edgepack.convert.passes.store_weights import store_int8
 from edgepack.convert.precisions.base import Precision
 from edgepack.convert.quantizer import prepared
 from edgepack.convert.samples import Samples
-from edgepack.convert.source import Source
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.tensor import Array
 
 # Matrix products have fast dynamic kernels in ONNX Runtime. ConvInteger, which the quantizer would write for
 # convolutions, is several times slower than float: their weights are stored in int8 and unfolded at load instead.
 _FAST = ["MatMul", "Gemm"]
 
 
-def _tflite(converter: Any, _source: Source, _calibration: Samples | None) -> None:
+def _tflite(converter: Any, _calibration: Sequence[Array] | None) -> None:
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

@@ -1,16 +1,17 @@
 """Weights stored in float16 and unfolded at load; arithmetic in float32, since no CPU engine is faster in half."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgepack.convert.passes.store_weights import store_float16
 from edgepack.convert.precisions.base import Precision
 from edgepack.convert.samples import Samples
-from edgepack.convert.source import Source
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.tensor import Array
 
 
-def _tflite(converter: Any, _source: Source, _calibration: Samples | None) -> None:
+def _tflite(converter: Any, _calibration: Sequence[Array] | None) -> None:
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

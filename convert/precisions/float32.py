@@ -1,15 +1,16 @@
 """Everything in float32: the file every other one is measured by."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgepack.convert.precisions.base import Precision
 from edgepack.convert.samples import Samples
-from edgepack.convert.source import Source
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.tensor import Array
 
 
-def _tflite(_converter: Any, _source: Source, _calibration: Samples | None) -> None:
+def _tflite(_converter: Any, _calibration: Sequence[Array] | None) -> None:
     """The converter's own default."""
 
 

@@ -1,26 +1,25 @@
 """Weights and activations in 8 bits, with ranges calibrated on real samples; float goes in and comes out."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from edgepack.convert.precisions.base import Precision
 from edgepack.convert.quantizer import prepared
 from edgepack.convert.samples import Samples
-from edgepack.convert.source import Source
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.tensor import Array
 
 
-def _tflite(converter: Any, source: Source, calibration: Samples | None) -> None:
+def _tflite(converter: Any, calibration: Sequence[Array] | None) -> None:
     import tensorflow as tf
 
     assert calibration is not None, "checked before anything is converted"
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # Operators without an int8 kernel stay in float; the census in the report counts them.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    arrays = [calibration.inputs[spec.name] for spec in source.inputs]
-    rows = range(len(calibration))
-    converter.representative_dataset = lambda: ([array[row : row + 1] for array in arrays] for row in rows)
+    rows = range(len(calibration[0]))
+    converter.representative_dataset = lambda: ([array[row : row + 1] for array in calibration] for row in rows)
 
 
 def _onnx(model: Any, calibration: Samples | None, folder: Path) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.runtime.engines import delegation
 from edgepack.runtime.engines.base import EngineName, closed
 from edgepack.runtime.engines.tflite_file import reason_to_refuse
 from edgepack.runtime.errors import EngineError
@@ -59,6 +60,11 @@ class LitertEngine:
         """The interpreter runs on the CPU."""
         return "cpu"
 
+    @property
+    def undelegated(self) -> tuple[str, ...]:
+        """Names of the operators that XNNPACK left to the interpreter."""
+        return tuple(delegation.remaining(getattr(self._interpreter, "_get_ops_details", list)()))
+
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
         with self._lock:
@@ -104,9 +110,11 @@ def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, A
 
 
 def _placement(interpreter: Any) -> Mapping[str, int]:
-    """Operators of the file on the CPU; those that XNNPACK took are among them."""
+    """Operators that XNNPACK took, and those that the interpreter runs itself."""
     details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
-    return {"cpu": sum(detail["op_name"] != "DELEGATE" for detail in details)}
+    own = len(delegation.remaining(details))
+    taken = sum(detail["op_name"] != "DELEGATE" for detail in details) - own
+    return {name: count for name, count in (("XNNPACK", taken), ("interpreter", own)) if count}
 
 
 def _calls(interpreter: Any, *, inner: bool) -> tuple[Any, Any, Any]:

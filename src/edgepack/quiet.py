@@ -51,15 +51,21 @@ def import_keras(need: str, extra: str) -> Any:
     """
     if sys.modules.get("tensorflow") and (loaded := sys.modules.get("keras")):
         return loaded
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
+        import_tensorflow()
         with quiet():
-            import_module("tensorflow")
             keras = import_module("keras")
-            import_module("absl.logging").set_verbosity("error")
-            logging.getLogger("tensorflow").setLevel(logging.ERROR)
     except ModuleNotFoundError as error:
         raise MissingExtraError(f"TensorFlow with Keras, which {need},", extra) from error
     if keras.config.backend() != "tensorflow":
         raise InputError(f"Keras runs on {keras.config.backend()!r} here; edgepack takes KERAS_BACKEND=tensorflow")
     return keras
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its greeting, and let it speak only of errors."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
+        import_module("tensorflow")
+        import_module("absl.logging").set_verbosity("error")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)

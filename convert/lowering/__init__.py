@@ -1,0 +1,51 @@
+"""The table of lowerings: which layers take another form for which target, one file each."""
+
+import contextlib
+from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
+
+from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
+
+__all__ = ["Markers", "applied"]
+
+# target -> class of the layer -> module:function
+_LOWERINGS: dict[str, dict[str, str]] = {
+    "onnx": {
+        "LSTM": "edgepack.convert.lowering.recurrent:lower",
+        "GRU": "edgepack.convert.lowering.recurrent:lower",
+        "SimpleRNN": "edgepack.convert.lowering.recurrent:lower",
+        "RNN": "edgepack.convert.lowering.recurrent:lower",
+    },
+    "tflite": {},
+}
+
+
+@contextlib.contextmanager
+def applied(model: Any, target: str) -> Iterator[Markers]:
+    """Let every layer of `model` that has a lowering for `target` run it while the block traces the model.
+
+    Yields:
+        What was replaced: what the exporter of the target needs to know, and notes for the report.
+    """
+    markers = Markers()
+    with replaced(list(_replacements(model, target, markers))):
+        yield markers
+
+
+def _replacements(model: Any, target: str, markers: Markers) -> Iterator[tuple[Any, Call]]:
+    for layer in model._flatten_layers(include_self=False, recursive=True):
+        lowering = _find(layer, target)
+        call = lowering(layer, markers) if lowering else None
+        if call:
+            yield layer, call
+
+
+def _find(layer: Any, target: str) -> Lowering | None:
+    """The lowering for a layer's own class; a subclass may mean something else."""
+    place = _LOWERINGS[target].get(type(layer).__name__)
+    if place is None or not type(layer).__module__.startswith("keras."):
+        return None
+    module, _, function = place.partition(":")
+    lowering: Lowering = getattr(import_module(module), function)
+    return lowering

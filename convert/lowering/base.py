@@ -1,0 +1,120 @@
+"""The seam of all lowerings: while a model is traced for one target, chosen layers run another form of themselves.
+
+A lowering answers for one layer: it returns the function that takes the place of the layer's `call`, or None where it
+cannot. The model itself is never changed or copied, so that nested, shared and wrapped layers are reached alike.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from edgepack.runtime.tensor import Array
+
+Call = Callable[..., Any]
+
+
+class GraphWriter:
+    """Writes ONNX nodes in the place of one marker.
+
+    `inputs` and `outputs` are the names of the tensors that the nodes must read and make.
+    """
+
+    def __init__(self, context: Any, name: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+        self._context, self._name, self.inputs, self.outputs = context, name, tuple(inputs), tuple(outputs)
+
+    def constant(self, label: str, array: Array) -> str:
+        """Add a constant; returns its name."""
+        name: str = self._context.make_const(self._unique(label), array).output[0]
+        return name
+
+    def node(
+        self, operator: str, inputs: Sequence[str], outputs: Sequence[str] | int = 1, **attributes: Any
+    ) -> list[str]:
+        """Add a node; returns the names of its outputs, made up where only their number is given."""
+        named = outputs if not isinstance(outputs, int) else None
+        made = self._context.make_node(
+            operator,
+            list(inputs),
+            outputs=list(named) if named is not None else None,
+            output_count=len(named) if named is not None else outputs,
+            attr=attributes,
+            name=self._unique(operator),
+            domain="",
+            skip_conversion=True,
+        )
+        return list(made.output)
+
+    def _unique(self, label: str) -> str:
+        from tf2onnx.utils import make_name
+
+        name: str = make_name(f"{self._name}/{label}")
+        return name
+
+
+@dataclass(slots=True)
+class Markers:
+    """What was replaced while a model was traced: how to write each marker, and what to tell the user."""
+
+    writers: dict[str, Callable[[GraphWriter], None]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def emit(
+        self,
+        tensors: Sequence[Any],
+        shapes: Sequence[tuple[int | None, ...]],
+        dtype: Any,
+        writer: Callable[[GraphWriter], None],
+    ) -> list[Any]:
+        """Put a marker into the graph that is being traced: one node that `writer` replaces in the ONNX graph.
+
+        Args:
+            tensors: What it reads.
+            shapes: The static shape of each output; None is a free axis.
+            dtype: Element type of all outputs.
+            writer: Writes the nodes.
+
+        Returns:
+            The marker's outputs.
+        """
+        import tensorflow as tf
+
+        outputs = tf.numpy_function(_never, list(tensors), [dtype] * len(shapes), stateful=False)
+        self.writers[outputs[0].op.get_attr("token").decode()] = writer
+        # The shape must stand in the graph itself: what is only known to Python is lost when it is frozen.
+        return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
+
+    def handlers(self) -> dict[str, tuple[Any, list[Any]]]:
+        """What tf2onnx takes as `custom_op_handlers`."""
+
+        def handle(context: Any, node: Any, name: str, _arguments: Any) -> None:
+            writer = self.writers[node.get_attr("token").s.decode()]
+            inputs, outputs = list(node.input), list(node.output)
+            shapes = [context.get_shape(output) for output in outputs]
+            dtypes = [context.get_dtype(output) for output in outputs]
+            context.remove_node(node.name)
+            writer(GraphWriter(context, name, inputs, outputs))
+            for output, shape, dtype in zip(outputs, shapes, dtypes, strict=True):
+                context.set_shape(output, shape)
+                context.set_dtype(output, dtype)
+
+        return {operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")}
+
+
+Lowering = Callable[[Any, Markers], Call | None]
+
+
+@contextlib.contextmanager
+def replaced(replacements: Sequence[tuple[Any, Call]]) -> Iterator[None]:
+    """Let layers run other functions as their `call` while the block runs."""
+    for layer, call in replacements:
+        object.__setattr__(layer, "call", call)
+    try:
+        yield
+    finally:
+        for layer, _ in replacements:
+            object.__delattr__(layer, "call")
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("a marker stands for ONNX nodes and is never run")
