@@ -1,7 +1,8 @@
 """The Keras model that goes in: loaded safely, its inputs and outputs named, frozen in inference mode."""
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,7 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
         outputs = source.call(tensors)
         return [outputs[name] for name in names]
 
-    with quiet():
+    with quiet(), _still_seeds():
         try:
             traced = tf.function(forward).get_concrete_function(*specs)
             function = convert_variables_to_constants_v2(
@@ -112,9 +113,28 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
             raise ModelError(
                 f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}"
             ) from error
+    if len(function.inputs) != len(source.inputs):
+        raise ModelError(
+            f"model {source.name!r} keeps a look-up table or other state that a file cannot hold "
+            "(StringLookup, TextVectorization, …): take that layer out and feed the model its output"
+        )
     return Frozen(
         function, tuple(tensor.name for tensor in function.inputs), tuple(tensor.name for tensor in function.outputs)
     )
+
+
+@contextlib.contextmanager
+def _still_seeds() -> Iterator[None]:
+    """Let random layers draw a constant seed: at inference they hand their input on, and a file holds no seeds."""
+    import keras
+    import tensorflow as tf
+
+    kept = keras.random.SeedGenerator.next
+    keras.random.SeedGenerator.next = lambda *_, **__: tf.zeros([2], tf.uint32)
+    try:
+        yield
+    finally:
+        keras.random.SeedGenerator.next = kept
 
 
 def _load(path: Path, *, unsafe_lambda: bool) -> Any:

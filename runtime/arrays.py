@@ -22,6 +22,8 @@ def read_arrays(path: Path, what: str) -> dict[str, Array]:
         DataError: It is damaged, claims more than it holds, carries Python objects, or is something else.
     """
     if not os.path.isfile(path):  # Path.is_file raises where a name is too long
+        if os.path.isdir(path):
+            raise DataError(f"{path} is a folder, not a .npz file of plain arrays; name a file in it")
         raise MissingFileError(path, what)
     try:
         data = path.read_bytes()

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from edgepack.convert.lowering import operators
 from edgepack.runtime.tensor import Array
 
 Call = Callable[..., Any]
@@ -98,7 +99,10 @@ class Markers:
                 context.set_shape(output, shape)
                 context.set_dtype(output, dtype)
 
-        return {operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")}
+        markers: dict[str, tuple[Any, list[Any]]] = {
+            operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+        }
+        return {**markers, **operators.handlers()}
 
 
 Lowering = Callable[[Any, Markers], Call | None]

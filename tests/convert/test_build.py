@@ -326,3 +326,10 @@ def test_one_string_names_several(toy: Toy, tmp_path: Path) -> None:
 def test_a_drop_that_cannot_be_is_refused(toy: Toy, tmp_path: Path, max_drop: float) -> None:
     with pytest.raises(InputError, match="max_drop is"):
         convert_model(toy.path, tmp_path / "toy.edgepack", max_drop=max_drop)
+
+
+def test_the_exact_gelu_is_written_for_both_formats(keras: Any, tmp_path: Path) -> None:
+    inputs = keras.Input((8,), name="x")
+    model = keras.Model(inputs, keras.layers.Dense(4, activation="gelu", name="y")(inputs))
+    report = convert_model(model, tmp_path / "m.edgepack")
+    assert [one.variant for one in report.passed] == ["tflite-float32", "onnx-float32"]

@@ -114,3 +114,18 @@ def test_a_model_that_does_not_know_its_inputs_says_how_to_mend_it(keras: Any) -
 
     with pytest.raises(ModelError, match=r"does not know its inputs; .*keras.Input"):
         open_source(Own())
+
+
+def test_a_look_up_table_is_refused_by_name(keras: Any) -> None:
+    inputs = keras.Input((1,), dtype="int64", name="id")
+    model = keras.Model(inputs, keras.layers.IntegerLookup(vocabulary=[3, 5])(inputs), name="ids")
+    with pytest.raises(ModelError, match="'ids' keeps a look-up table or other state that a file cannot hold"):
+        freeze(open_source(model), 1)
+
+
+def test_random_layers_leave_no_state_behind(keras: Any) -> None:
+    inputs = keras.Input((8, 8, 3), name="image")
+    layers = keras.layers
+    model = keras.Model(inputs, layers.Dense(2)(layers.Flatten()(layers.RandomGrayscale(seed=1)(inputs))))
+    operators = {node.op for node in freeze(open_source(model), 1).function.graph.as_graph_def().node}
+    assert not any("Assign" in name or "Variable" in name for name in operators)

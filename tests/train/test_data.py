@@ -94,12 +94,12 @@ def _flipped(data: bytes) -> bytes:
 
 
 BAD_FILES: dict[str, tuple[Callable[[], bytes], str]] = {
-    "empty": (lambda: b"", "cannot be read as a .npz file"),
-    "text": (lambda: b"5,0,0,0\n", "cannot be read as a .npz file"),
-    "npy": (_npy, "cannot be read as a .npz file"),
-    "truncated": (lambda: _npz()[:300], "cannot be read as a .npz file"),
-    "damaged": (lambda: _flipped(_npz()), "cannot be read as a .npz file"),
-    "pickle": (lambda: _npz(y_train=np.array([{}], dtype=object)), "cannot be read as a .npz file"),
+    "empty": (lambda: b"", "is not a .npz file of plain arrays, or is damaged"),
+    "text": (lambda: b"5,0,0,0\n", "is not a .npz file of plain arrays, or is damaged"),
+    "npy": (_npy, "has no array"),
+    "truncated": (lambda: _npz()[:300], "is not a .npz file of plain arrays, or is damaged"),
+    "damaged": (lambda: _flipped(_npz()), "is not a .npz file of plain arrays, or is damaged"),
+    "pickle": (lambda: _npz(y_train=np.array([{}], dtype=object)), "is not a .npz file of plain arrays, or is damaged"),
     "missing array": (lambda: _npz(y_test=None), r"has no array 'y_test' \(it has: x_train, y_train, x_test\)"),
     "flat images": (lambda: _npz(x_train=np.zeros((100, 784), np.uint8)), r"\(100, 784\); uint8 \(any, 28, 28\)"),
     "other size": (lambda: _npz(x_test=np.zeros((10, 32, 32), np.uint8)), r"x_test .* is uint8 \(10, 32, 32\)"),
@@ -127,7 +127,7 @@ def test_a_bad_file_is_refused_with_its_fault_and_nothing_is_written(name: str, 
 
 
 def test_a_folder_is_not_a_data_file(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cannot be read"):
+    with pytest.raises(DataError, match=r"is a folder, not a .npz file"):
         load_keras_file(tmp_path, shape=(28, 28), classes=10)
 
 
