@@ -82,14 +82,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
-    if max_drop is not None and not 0 <= max_drop < float("inf"):
-        raise InputError(f"max_drop is {max_drop}; it takes a share of the metric from 0, such as 0.005")
     plan = make_plan(output, targets, precisions, batch, force=force)
-    if any(precision.needs_calibration for precision in plan.precisions) and calibration is None:
-        wanting = ", ".join(precision.name for precision in plan.precisions if precision.needs_calibration)
-        raise DataError(
-            f"precision {wanting} needs calibration data: pass --calibration FILE.npz with a few hundred real samples"
-        )
+    _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
     with tflite.converter() as converter:
         tools = _Tools(converter, notes)
@@ -99,13 +93,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         card = find_card(card, model, source)
         calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
         judged = _judged(evaluation, calibrating, source)
-        reference_outputs = source.predict(judged.inputs)
-        _check_reference(reference_outputs)
-        metrics.pick(judged.labels, reference_outputs)  # labels that fit no metric are refused before anything is built
-        question = Question(
-            judged, reference_outputs, _golden_rows(reference_outputs),
-            DEFAULT_DROP if max_drop is None and judged.labels else max_drop,
-        )  # fmt: skip
+        question = _question(source, judged, max_drop)
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
@@ -127,6 +115,27 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
     write(plan, report, question, built, card, force=force)
     return report
+
+
+def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> None:
+    """Refuse what cannot be met, before a model is read."""
+    if max_drop is not None and not 0 <= max_drop < float("inf"):
+        raise InputError(f"max_drop is {max_drop}; it takes a share of the metric from 0, such as 0.005")
+    wanting = [precision.name for precision in plan.precisions if precision.needs_calibration]
+    if wanting and not calibrated:
+        raise DataError(
+            f"precision {', '.join(wanting)} needs calibration data: "
+            "pass --calibration FILE.npz with a few hundred real samples"
+        )
+
+
+def _question(source: Source, judged: Samples, max_drop: float | None) -> Question:
+    """What every file is held against: the Keras model's own answers on the samples."""
+    outputs = source.predict(judged.inputs)
+    _check_reference(outputs)
+    metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
+    allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
+    return Question(judged, outputs, _golden_rows(outputs), allowed)
 
 
 def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source) -> Samples:
