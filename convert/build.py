@@ -13,10 +13,12 @@ import numpy as np
 
 from edgepack.convert import lowering, metrics, onnx, quantizer, tflite
 from edgepack.convert.cards import find_card
-from edgepack.convert.packing import Built, write
+from edgepack.convert.lift import Lifted, lift
+from edgepack.convert.packing import Built, check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.precisions import Precision
 from edgepack.convert.prove import Proof, Question, prove
+from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
 from edgepack.convert.source import Source, freeze, open_source
@@ -46,8 +48,12 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     evaluation: Given | None = None,
     max_drop: float | None = None,
     batch: int | str = "auto",
+    lift_all: bool = False,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
+    signature: str | None = None,
+    input_signature: Any = None,
+    custom: Sequence[str] = (),
     unsafe_lambda: bool = False,
     force: bool = False,
     progress: Progress | None = None,
@@ -55,7 +61,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     """Convert a Keras model, prove every file against it, and write those that are right.
 
     Args:
-        model: A path to `.keras` or `.h5`, or a built `keras.Model`.
+        model: A path to `.keras`, `.h5` (of Keras 2 as well) or a SavedModel folder, or a `keras.Model`.
         output: A `.edgepack` file, a folder (ends with a slash), or one bare `.tflite` or `.onnx`.
         targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name.
         precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file.
@@ -65,8 +71,14 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
+        lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
+            of those that no engine runs.
         name: The pack's name; else the card's, else the model's.
         card: What the steps, labels and meanings are; found beside the model file as `NAME.card.json` by itself.
+        signature: Which signature of a SavedModel; None is `serving_default`, or the only one.
+        input_signature: What a model that is a class of its own is called on: tensors as `tf.TensorSpec` or
+            `keras.Input`, one, a list, or a dict by name. None takes the shapes it was called with before.
+        custom: The user's own layers and functions that the model file names, as `"module:name"`.
         unsafe_lambda: Execute the code that Lambda layers carry.
         force: Replace what is at `output`.
         progress: Called with the number of variants done and the name of the next.
@@ -76,7 +88,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
 
     Raises:
         UnknownNameError: A target or a precision that there is none of.
-        InputError: Arguments that contradict each other.
+        InputError: Arguments that contradict each other, or something in `custom` that is not there.
         OutputError: `output` exists already, or cannot be written.
         ModelError, UnsafeModelError, MissingFileError: The model cannot be read.
         DataError: The samples do not fit the model, or none were given where they are needed.
@@ -89,11 +101,16 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         tools = _Tools(converter, notes)
         if "tflite" in plan.targets:
             converter.start()  # it imports TensorFlow while this process does
-        source = open_source(model, unsafe_lambda=unsafe_lambda)
+        source = open_source(
+            model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
+        )
         card = find_card(card, model, source)
-        calibrating = None if calibration is None else read_samples(calibration, source, "calibration")
-        judged = _judged(evaluation, calibrating, source)
-        question = _question(source, judged, max_drop)
+        lifted = lift(source, everything=lift_all)
+        check_bare(plan, lifted)
+        calibrating = None if calibration is None else _read(calibration, source, lifted, "calibration")
+        judged = _judged(evaluation, calibrating, source, lifted)
+        question = _question(source, judged, lifted, max_drop)
+        source = lifted.rest if lifted else source
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
@@ -106,14 +123,14 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         calibration=calibrating.origin if calibrating else None,
         calibration_count=len(calibrating) if calibrating else 0,
         max_drop=question.max_drop,
-        notes=tuple(notes),
+        notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(card, calibrating, judged),
+        provenance=_provenance(card, calibrating, judged) | ({"lifted": lifted.layers} if lifted else {}),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
-    write(plan, report, question, built, card, force=force)
+    write(plan, report, question, built, card, lifted, force=force)
     return report
 
 
@@ -129,22 +146,28 @@ def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> Non
         )
 
 
-def _question(source: Source, judged: Samples, max_drop: float | None) -> Question:
+def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> Samples:
+    """Samples for the model as it was given, as tensors for what of it is converted."""
+    samples = read_samples(given, source, purpose)
+    return lifted.tensors(samples) if lifted else samples
+
+
+def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
-    outputs = source.predict(judged.inputs)
+    outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
     _check_reference(outputs)
     metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
     allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
     return Question(judged, outputs, _golden_rows(outputs), allowed)
 
 
-def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source) -> Samples:
+def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
     """The samples every file is judged on."""
     if evaluation is not None:
-        return read_samples(evaluation, source, "evaluation")
+        return _read(evaluation, source, lifted, "evaluation")
     if calibrating is not None:
         return calibrating
-    return random_samples(source, _RANDOM_SAMPLES)
+    return random_raw(lifted, _RANDOM_SAMPLES) if lifted else random_samples(source, _RANDOM_SAMPLES)
 
 
 def _check_reference(outputs: dict[str, Array]) -> None:

@@ -27,8 +27,11 @@ def convert(  # noqa: PLR0913 - one option each
     evaluation: Path | None = None,
     max_drop: float | None = None,
     batch: str = "auto",
+    lift: Switch = False,
     name: str | None = None,
     card: Path | None = None,
+    signature: str | None = None,
+    custom: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     unsafe_lambda: Switch = False,
     force: Switch = False,
     explain: Switch = False,
@@ -40,7 +43,7 @@ def convert(  # noqa: PLR0913 - one option each
     NAME.onnx.report.json and so on.
 
     Args:
-        model: A .keras or .h5 file.
+        model: A .keras or .h5 file (Keras 2 files too), or a SavedModel folder.
         output: A .edgepack file, a folder (ends with a slash), or one bare .tflite or .onnx file.
         precision: Separated by commas: float32, float16, dynamic_int8, int8; "all" is each of them.
         target: Formats in a pack, separated by commas: tflite, onnx.
@@ -49,8 +52,12 @@ def convert(  # noqa: PLR0913 - one option each
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
             a point. By default 0.01 of the task metric.
         batch: "auto" (ONNX any number of rows, TFLite 1), "dynamic", or a number of rows.
+        lift: Make steps of Rescaling, Normalization, Resizing, CenterCrop and Discretization at the model's edge too,
+            not only of the layers that no engine runs (TextVectorization, StringLookup, Hashing, and their like).
         name: The pack's name; by default the card's or the file's.
         card: The model's card with steps and labels; by default NAME.card.json beside the model.
+        signature: Which signature of a SavedModel; by default serving_default, or the only one.
+        custom: A layer or function of your own that the model names, as module:name; once for each.
         unsafe_lambda: Execute the code that Lambda layers in the file carry. Only for files you trust.
         force: Replace the output.
         explain: Print what was done to each layer that has another form.
@@ -68,8 +75,8 @@ def convert(  # noqa: PLR0913 - one option each
     with console.progress("converting", total=pieces) as advance:
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
-            max_drop=max_drop, batch=_batch(batch), name=name, card=card, unsafe_lambda=unsafe_lambda, force=force,
-            progress=advance,
+            max_drop=max_drop, batch=_batch(batch), lift_all=lift, name=name, card=card, signature=signature,
+            custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
         advance(len(report.results))
     written = _write_reports(report, pages)

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from edgepack.convert.lift import Lifted
 from edgepack.convert.plan import Plan
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report
+from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import (
     FORMAT_VERSION,
     FORMATS,
@@ -17,6 +21,7 @@ from edgepack.runtime.manifest import (
     Variant,
 )
 from edgepack.runtime.pack import encode_array, reference, write_pack
+from edgepack.runtime.steps.assets import separate
 from edgepack.runtime.tensor import Array
 from edgepack.runtime.writing import write_bytes
 
@@ -32,8 +37,24 @@ class Built:
     proof: Proof
 
 
+def check_bare(plan: Plan, lifted: Lifted | None) -> None:
+    """Refuse a bare file for a model that needs steps: it has no place for them."""
+    if plan.bare and lifted:
+        raise InputError(
+            f"{plan.output.name} has no place for the steps that {', '.join(lifted.layers)} became: "
+            f"write a pack, -o {plan.output.stem}.edgepack"
+        )
+
+
 def write(
-    plan: Plan, report: Report, question: Question, built: list[Built], card: Card | None, *, force: bool
+    plan: Plan,
+    report: Report,
+    question: Question,
+    built: list[Built],
+    card: Card | None,
+    lifted: Lifted | None,
+    *,
+    force: bool,
 ) -> None:
     """Write the files that are right: as a pack, or as the one bare file that was asked for."""
     right = [one for one in built if not one.proof.reasons]
@@ -41,15 +62,18 @@ def write(
         write_bytes(plan.output, right[0].data)
         return
     files: dict[str, bytes] = {}
+    own = card.steps if card else Steps()
+    steps, assets = _with_assets(lifted.merged(own) if lifted else own, files)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=report.name,
         inputs=report.inputs,
         outputs=report.outputs,
         variants=tuple(_variant(one, files) for one in right),
-        goldens=(_golden(question, files),),
+        goldens=(_golden(question, files, with_raw=lifted is not None and not own.inputs and not lifted.grows),),
+        assets=assets,
         provenance=report.provenance,
-        steps=card.steps if card else Steps(),
+        steps=steps,
         labels=card.labels if card else {},
     )
     write_pack(f"{plan.output}/" if plan.as_folder else plan.output, manifest, files, force=force)
@@ -73,17 +97,49 @@ def _variant(one: Built, files: dict[str, bytes]) -> Variant:
     )
 
 
-def _golden(question: Question, files: dict[str, bytes]) -> Golden:
-    """A few samples with the Keras model's answers; their arrays are added to `files`."""
+def _with_assets(steps: Steps, files: dict[str, bytes]) -> tuple[Steps, tuple[FileRef, ...]]:
+    """The steps with large options as members of the pack; those are added to `files`."""
+    paths: dict[bytes, str] = {}
+
+    def add(data: bytes) -> str:
+        return paths.setdefault(data, f"assets/{len(paths)}.json")
+
+    separated = separate(steps, add)
+    return separated, tuple(_add(files, path, data) for data, path in paths.items())
+
+
+def _golden(question: Question, files: dict[str, bytes], *, with_raw: bool) -> Golden:
+    """A few samples with the Keras model's answers; their arrays are added to `files`.
+
+    Args:
+        question: Samples and answers.
+        files: Members of the pack.
+        with_raw: Whether raw samples go through the lifted steps alone, so that they are worth keeping.
+    """
     rows = list(question.golden_rows)
 
     def store(kind: str, arrays: Mapping[str, Array]) -> dict[str, FileRef]:
         return {
-            name: _add(files, f"goldens/{kind}-{index}.npy", encode_array(array[rows]))
+            name: _add(files, f"goldens/{kind}-{index}.npy", encode_array(_storable(array[rows])))
             for index, (name, array) in enumerate(arrays.items())
         }
 
-    return Golden(store("input", question.samples.inputs), store("output", question.reference))
+    raw = store("raw", question.samples.raw) if with_raw and not _ends_in_nul(question.samples.raw, rows) else {}
+    return Golden(store("input", question.samples.inputs), store("output", question.reference), raw)
+
+
+def _ends_in_nul(raw: Mapping[str, Array], rows: list[int]) -> bool:
+    """Whether a text ends in NUL: numpy cuts that off where it stores text."""
+    texts = [value for array in raw.values() if array.dtype == object for value in array[rows].flat]
+    return any(text[-1:] in {"\0", b"\0"} for text in texts)
+
+
+def _storable(array: Array) -> Array:
+    """Text as numpy stores it without pickling; broken UTF-8 is kept as Python keeps it in names of files."""
+    if array.dtype != object:
+        return array
+    texts = [value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else value for value in array.flat]
+    return np.asarray(texts, dtype=np.str_).reshape(array.shape)
 
 
 def _add(files: dict[str, bytes], path: str, data: bytes) -> FileRef:

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from edgepack.convert.source import Source
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.errors import DataError, InputError
-from edgepack.runtime.tensor import Array, describe
+from edgepack.runtime.tensor import Array, TensorSpec, describe
 
 Given = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | np.ndarray[Any, Any]
 
@@ -27,6 +27,8 @@ class Samples:
     labels: dict[str, Array]
     origin: str
     """Where they come from, for the report: a file name, `"memory"`, or that they were drawn at random."""
+    raw: dict[str, Array] = field(default_factory=dict)
+    """The raw samples that steps made the inputs of, where the model's preprocessing was lifted."""
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
@@ -103,7 +105,7 @@ def _check_inputs(inputs: Mapping[str, Any], source: Source, purpose: str) -> di
     checked = {}
     for spec in source.inputs:
         try:
-            checked[spec.name] = spec.check(inputs[spec.name])
+            checked[spec.name] = spec.check(_text_rows(inputs[spec.name], spec))
         except InputError as error:
             raise DataError(f"the {purpose} data does not fit: {str(error).split('; reshape')[0]}") from error
         if checked[spec.name].dtype.kind == "f" and not np.isfinite(checked[spec.name]).all():
@@ -114,6 +116,26 @@ def _check_inputs(inputs: Mapping[str, Any], source: Source, purpose: str) -> di
     if 0 in rows.values():
         raise DataError(f"the {purpose} data holds no samples; give at least one, better a few hundred")
     return checked
+
+
+def _text_rows(given: Any, spec: TensorSpec) -> Any:
+    """Text as objects, each checked; one text a sample is taken for an input of `(batch, 1)` too."""
+    if spec.dtype != "string":
+        return given
+    array = np.array(given, dtype=object)
+    for value in array.flat:
+        if not isinstance(value, (str, bytes)):
+            raise InputError(f"input {spec.name!r} takes text, and holds {type(value).__name__} {value!r:.60}")
+        if isinstance(value, str) and not value.isascii():
+            _check_encodable(spec.name, value)
+    return array[:, np.newaxis] if spec.shape == (None, 1) and array.ndim == 1 else array
+
+
+def _check_encodable(name: str, text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"input {name!r} holds {text[error.start]!a}, half of a surrogate pair: remove it") from error
 
 
 def _check_labels(labels: Mapping[str, Any], rows: int, source: Source, purpose: str) -> dict[str, Array]:

@@ -1,48 +1,74 @@
-"""The Keras model that goes in: loaded safely, its inputs and outputs named, frozen in inference mode."""
+"""The model that goes in: loaded safely, its inputs and outputs named, frozen in inference mode."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgepack.quiet import import_keras, quiet
-from edgepack.runtime.batches import run_in_pieces
-from edgepack.runtime.errors import EdgepackError, MissingFileError, ModelError, UnsafeModelError
-from edgepack.runtime.tensor import Array, TensorSpec
+import numpy as np
+from msgspec.structs import replace
 
-_ENDINGS = (".keras", ".h5", ".hdf5")
+from edgepack.convert import savedmodel
+from edgepack.convert.calling import flat_call, tensors_of, with_signature
+from edgepack.convert.custom import known
+from edgepack.convert.keras_file import read_keras
+from edgepack.quiet import import_keras, quiet
+from edgepack.runtime.batches import Run, run_in_pieces, with_free_batch
+from edgepack.runtime.errors import ModelError
+from edgepack.runtime.tensor import Array, TensorSpec, describe
+
+_DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
+           "bool", "string")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A Keras model with the names, shapes and dtypes of what it takes and gives; None is a free axis."""
+    """A model with the names, shapes and dtypes of what it takes and gives; None is a free axis."""
 
     model: Any
+    """The Keras model; None for a SavedModel, which has no layers."""
     name: str
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    run: Callable[[Sequence[Any]], list[Any]] | None = None
+    """What is called instead of `model`, in flat order; None where there is one."""
     batch: int | None = None
-    """The number of rows that the model itself insists on; None is any."""
+    """How many rows the model takes at once, where it takes no other number."""
 
     def call(self, tensors: Sequence[Any]) -> dict[str, Any]:
         """Run the model in inference mode on tensors in the order of `inputs`; its outputs by name."""
-        return dict(zip((spec.name for spec in self.outputs), _flat_call(self.model, tensors), strict=True))
+        flat = self.run(tensors) if self.run else flat_call(self.model, tensors)
+        return dict(zip((spec.name for spec in self.outputs), flat, strict=True))
 
     def predict(self, inputs: Mapping[str, Array], batch: int = 64) -> dict[str, Array]:
         """The model's own outputs on `inputs`, by name: what every file is held against."""
         import tensorflow as tf
 
-        step = tf.function(lambda *tensors: self.call(tensors))
+        step = tf.function(lambda *tensors: self.call(tensors), reduce_retracing=True)
 
-        def run(feeds: Mapping[str, Array]) -> list[Array]:
-            results = step(*(tf.constant(feeds[spec.name]) for spec in self.inputs))
-            return [results[spec.name].numpy() for spec in self.outputs]
+        def run(part: Mapping[str, Array]) -> list[Array]:
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # Keras tells of masks that end somewhere
+                    given = step(*(tf.constant(part[spec.name]) for spec in self.inputs))
+            except Exception as error:  # a layer may raise anything when it is called
+                raise ModelError(f"the model itself fails on the samples: {_one_line(error)}") from error
+            return [self._checked(spec, given[spec.name].numpy(), part) for spec in self.outputs]
 
-        rows = len(inputs[self.inputs[0].name])
-        parts = run_in_pieces(run, inputs, rows, self.batch or min(rows, batch))
-        return {spec.name: part for spec, part in zip(self.outputs, parts, strict=True)}
+        rows = len(next(iter(inputs.values())))
+        pieces = run_in_pieces(run, inputs, rows, self.batch) if self.batch else _by_parts(run, inputs, rows, batch)
+        return dict(zip((spec.name for spec in self.outputs), pieces, strict=True))
+
+    def _checked(self, spec: TensorSpec, output: Array, part: Mapping[str, Array]) -> Array:
+        rows = len(part[self.inputs[0].name])
+        if not output.ndim or len(output) != rows:
+            raise ModelError(
+                f"output {spec.name!r} has shape {output.shape} for {rows} rows of input: the first axis of every "
+                "input and output must be the batch"
+            )
+        return output
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +80,50 @@ class Frozen:
     outputs: tuple[str, ...]
 
 
-def open_source(model: Any, *, unsafe_lambda: bool = False) -> Source:
+def open_source(
+    model: Any,
+    *,
+    unsafe_lambda: bool = False,
+    custom: Sequence[str] = (),
+    signature: str | None = None,
+    input_signature: Any = None,
+) -> Source:
     """Load a model, or take one in memory.
 
     Args:
-        model: A path to `.keras` or `.h5`, or a built `keras.Model`.
+        model: A path to `.keras`, `.h5` or a SavedModel folder, or a `keras.Model`.
         unsafe_lambda: Execute the code that Lambda layers carry. Only for files whose origin you trust.
+        custom: The user's own layers and functions that the file names, as `"module:name"`.
+        signature: Which signature of a SavedModel; None is `serving_default`, or the only one.
+        input_signature: What a model that is a class of its own is called on: see `calling.with_signature`.
 
     Raises:
         MissingExtraError: TensorFlow or Keras is not installed.
         MissingFileError: Nothing is at the path.
-        UnsafeModelError: The file carries code and `unsafe_lambda` is False.
+        InputError: Something in `custom` that is not there or cannot be named by a model.
+        UnsafeModelError: The file carries code and `unsafe_lambda` is False, or would read or write others.
         ModelError: The file is damaged or of another kind, or the model's inputs are not known.
     """
     import_keras("reads Keras models", "convert")
-    if isinstance(model, (str, os.PathLike)):
-        path = Path(model)
-        return _describe(_load(path, unsafe_lambda=unsafe_lambda), path.stem)
-    if not hasattr(model, "layers") or not callable(model):
-        raise ModelError(
-            f"a model comes as a path to .keras or .h5, or as a keras.Model; this is {type(model).__name__}"
-        )
-    return _describe(model, model.name)
+    if not isinstance(model, (str, os.PathLike)):
+        if not hasattr(model, "layers") or not callable(model):
+            raise ModelError(
+                f"a model comes as a path to .keras or .h5, or as a keras.Model; this is {type(model).__name__}"
+            )
+        return _describe(model, model.name, input_signature)
+    path = Path(model)
+    if savedmodel.is_saved_model(path):
+        found = savedmodel.load_signature(path, signature)
+        return _source(None, path.resolve().name, found.inputs, found.outputs, found.run)
+    with known(custom):
+        return _describe(read_keras(path, unsafe_lambda=unsafe_lambda), path.stem, input_signature)
+
+
+def _by_parts(run: Run, inputs: Mapping[str, Array], rows: int, size: int) -> list[Array]:
+    """The outputs on all rows, `size` at a time and the rest at last."""
+    starts = range(0, rows, size)
+    parts = [run({name: array[start : start + size] for name, array in inputs.items()}) for start in starts]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
 def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Frozen:
@@ -83,7 +131,7 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
 
     Args:
         source: The model.
-        batch: How many rows; None is any number.
+        batch: How many rows; None is any number. A model that takes one number of rows alone is traced for that.
         functional: Keep loops and branches as single operators, as the ONNX exporter reads them.
 
     Raises:
@@ -103,12 +151,14 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
         outputs = source.call(tensors)
         return [outputs[name] for name in names]
 
-    with quiet(), _still_seeds():
+    with quiet():
         try:
             traced = tf.function(forward).get_concrete_function(*specs)
             function = convert_variables_to_constants_v2(
                 traced, lower_control_flow=not functional, aggressive_inlining=functional
             )
+            if source.run and batch:
+                function = savedmodel.with_rows(function, batch)
         except Exception as error:  # a layer may raise anything while it is traced
             raise ModelError(
                 f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}"
@@ -123,107 +173,29 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
     )
 
 
-@contextlib.contextmanager
-def _still_seeds() -> Iterator[None]:
-    """Let random layers draw a constant seed: at inference they hand their input on, and a file holds no seeds."""
-    import keras
-    import tensorflow as tf
-
-    kept = keras.random.SeedGenerator.next
-    keras.random.SeedGenerator.next = lambda *_, **__: tf.zeros([2], tf.uint32)
-    try:
-        yield
-    finally:
-        keras.random.SeedGenerator.next = kept
+def _describe(model: Any, name: str, input_signature: Any) -> Source:
+    """The source of a Keras model; one that does not know its inputs is wrapped in one that does."""
+    if input_signature is not None or not getattr(model, "inputs", None) or not getattr(model, "outputs", None):
+        model = with_signature(model, input_signature)
+    return _source(model, name, *tensors_of(model))
 
 
-def _load(path: Path, *, unsafe_lambda: bool) -> Any:
-    import keras
-
-    if not path.exists():
-        raise MissingFileError(path, "model")
-    if path.suffix not in _ENDINGS:
-        raise ModelError(
-            f"{path} is no model that edgepack reads; it takes {', '.join(_ENDINGS)} or a keras.Model in memory"
-        )
-    if path.is_dir() or path.stat().st_size == 0:
-        raise ModelError(
-            f"{path} is {'a folder' if path.is_dir() else 'empty'}; save the model again with model.save({path.name!r})"
-        )
-    try:
-        with quiet():
-            return keras.models.load_model(path, compile=False, safe_mode=not unsafe_lambda)
-    except Exception as error:
-        raise _explain(path, error) from error
-
-
-def _explain(path: Path, error: Exception) -> EdgepackError:
-    """What went wrong while loading, as something the user can act on."""
-    text = _one_line(error)
-    if "lambda" in text.lower() and ("safe_mode" in text or "unsafe" in text.lower()):
-        return UnsafeModelError(
-            f"{path} has a Lambda layer: loading it would execute code from the file; replace the layer, "
-            "or pass --unsafe-lambda (unsafe_lambda=True) if you trust where the file comes from"
-        )
-    if "deserializ" in text or "Could not locate class" in text or "Unknown layer" in text:
-        return ModelError(f"{path} has a layer that Keras does not know here: {text[:300]}")
-    return ModelError(f"{path} cannot be read as a Keras model; is it whole? {text[:300]}")
-
-
-def _describe(model: Any, name: str) -> Source:
-    """Names, shapes and dtypes of what the model takes and gives."""
-    inputs = getattr(model, "inputs", None)
-    outputs = getattr(model, "outputs", None)
-    if not inputs or not outputs:
-        raise ModelError(
-            f"model {name!r} does not know its inputs; call it once on data and wrap it: "
-            "keras.Model(inputs=x, outputs=model(x)) with x = keras.Input(shape)"
-        )
-    input_names = _unique([tensor.name for tensor in inputs])
-    return Source(
-        model=model,
-        name=name,
-        inputs=tuple(map(_spec, input_names, inputs)),
-        outputs=tuple(map(_spec, _unique(_output_names(model)), outputs)),
-        batch=next((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0]), None),
-    )
-
-
-def _output_names(model: Any) -> list[str]:
-    """The names Keras gives the outputs: keys where they come as a dict, else the layers that make them."""
-    functional = getattr(model, "_functional", None) or model
-    struct = getattr(functional, "_outputs_struct", None)
-    if isinstance(struct, dict) and not any(isinstance(value, (dict, list, tuple)) for value in struct.values()):
-        return sorted(struct)  # the order in which Keras flattens a dict
-    names = getattr(functional, "output_names", None)
-    return list(names) if names else [f"output_{index}" for index in range(len(model.outputs))]
-
-
-def _flat_call(model: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Call with tensors in flat order, in the structure the model was made with; the outputs in flat order."""
-    import keras
-
-    functional = getattr(model, "_functional", None) or model
-    struct = getattr(functional, "_inputs_struct", None)
-    packed = list(tensors) if struct is None else keras.tree.pack_sequence_as(struct, list(tensors))
-    if isinstance(packed, list) and len(packed) == 1 and struct is None:
-        packed = packed[0]
-    return list(keras.tree.flatten(model(packed, training=False)))
-
-
-def _spec(name: str, tensor: Any) -> TensorSpec:
-    return TensorSpec(name, (None, *tensor.shape[1:]), str(tensor.dtype))
-
-
-def _unique(names: Sequence[str]) -> list[str]:
-    """The names with `_1`, `_2`, … behind those that came before."""
-    seen: dict[str, int] = {}
-    result = []
-    for name in names:
-        count = seen.get(name, 0)
-        seen[name] = count + 1
-        result.append(f"{name}_{count}" if count else name)
-    return result
+def _source(
+    model: Any, name: str, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], run: Any = None
+) -> Source:
+    """The source, its batch axis free; a number of rows that the model insists on is kept beside."""
+    for spec in (*inputs, *outputs):
+        if spec.dtype not in _DTYPES or not spec.shape:
+            raise ModelError(
+                f"tensor {spec.name!r} of model {name!r} is {describe(spec.shape, spec.dtype)}; it takes "
+                f"{', '.join(_DTYPES)} with the batch as first axis"
+            )
+    taken = {spec.name for spec in inputs}  # in one graph no two tensors have one name
+    outputs = [replace(spec, name=f"{spec.name}_output") if spec.name in taken else spec for spec in outputs]
+    rows = {spec.shape[0] for spec in inputs} - {None}
+    if len(rows) > 1:
+        raise ModelError(f"the inputs of model {name!r} have different numbers of rows ({', '.join(map(str, inputs))})")
+    return Source(model, name, with_free_batch(inputs), with_free_batch(outputs), run, next(iter(rows), None))
 
 
 def _one_line(error: Exception) -> str:

@@ -1,6 +1,7 @@
 """The commands `run`, `inspect`, `verify` and `devices`: thin skins over the runtime."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +14,7 @@ from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import InputError, PackError
+from edgepack.runtime.errors import InputError, MissingFileError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.pack import Pack, is_pack
@@ -34,27 +35,31 @@ def run(
     provider: str = "auto",
     threads: int | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
+    text: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = (),
     json: Json = False,
 ) -> int:
     """Run raw samples through a pack and print readable results.
 
     Args:
         model: A pack, or a bare .tflite or .onnx file.
-        samples: Raw samples: image files for a model of images; .npz files hold tensors by input name, .npy files one.
+        samples: Raw samples: image files for a model of images, .txt files with one sample a line for a model of text;
+            .npz files hold tensors by input name, .npy files one.
         variant: The name of a variant, a precision, or "auto".
         engine: "onnx" or "litert"; by default the first installed that reads the variant.
         provider: Where to run, best first, separated by commas: auto, cpu, or an engine's own name.
         threads: Threads one call may use; by default the cores this process may use.
         strict: Refuse any fallback.
+        text: A raw sample for a model of text, in place of a file; may be given several times.
         json: Print one JSON document on stdout and nothing else.
     """
-    if not samples:
+    if not samples and not text:
         raise InputError(f"no sample to run; give one or more: edgepack run {model} SAMPLE")
     asked = tuple(part.strip() for part in provider.split(","))
     with quiet():  # engines greet on stderr
         opened = load(model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict)
     with opened as session:
-        results = [(str(sample), _answer(session, sample)) for sample in samples]
+        results = [result for sample in samples for result in _answers(session, sample)]
+        results += _texts(session, text, text)
         where = {
             "variant": session.variant, "engine": session.engine.description, "provider": session.provider,
             "placement": dict(session.placement), "fallbacks": session.fallbacks,
@@ -168,6 +173,29 @@ def devices(*, json: Json = False) -> int:
     ]
     console.show_table("Engines and providers", ("engine", "provider", "kind", "usable"), cells)
     return 0
+
+
+def _answers(session: Session, sample: Path) -> list[tuple[str, Any]]:
+    """What to call each sample in a file, and its result: a line of text, or the file as a whole."""
+    if sample.suffix == ".txt" and session.text_input:
+        if not sample.exists():
+            raise MissingFileError(sample)
+        if not sample.is_file():  # a pipe would be waited for
+            raise InputError(f"{sample} is no file of text; name one with a text a line")
+        try:
+            lines = sample.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
+        except OSError as error:
+            raise InputError(f"{sample} cannot be read: {error.strerror}") from error
+        names = [f"{sample}:{number}" for number in range(1, len(lines) + 1)]
+        return _texts(session, names, [line.removesuffix("\r") for line in lines])
+    return [(str(sample), _answer(session, sample))]
+
+
+def _texts(session: Session, names: Sequence[str], texts: Sequence[str]) -> list[tuple[str, Any]]:
+    """The results of several texts, each with its name."""
+    if texts and not session.text_input:
+        raise InputError("this model does not take text; give it the samples it takes as files")
+    return list(zip(names, session.predict(list(texts)), strict=True))
 
 
 def _answer(session: Session, sample: Path) -> Any:

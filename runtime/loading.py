@@ -17,7 +17,7 @@ from edgepack.runtime.errors import (
     ProviderError,
     UnknownNameError,
 )
-from edgepack.runtime.manifest import FORMATS, Manifest
+from edgepack.runtime.manifest import FORMATS, Manifest, Steps
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 
@@ -84,7 +84,14 @@ class _How:
     strict: bool
 
     def open(
-        self, engine: str, data: bytes, variant: str, *, manifest: Manifest | None = None, before: Sequence[str] = ()
+        self,
+        engine: str,
+        data: bytes,
+        variant: str,
+        *,
+        manifest: Manifest | None = None,
+        steps: Steps | None = None,
+        before: Sequence[str] = (),
     ) -> Session:
         """A session on a provider of what was asked; `before` are the reasons against better candidates."""
         resolved = providers.resolve(engine, self.provider)
@@ -93,7 +100,7 @@ class _How:
             raise ProviderError(asked, "; ".join(resolved.passed_over), ["cpu"])
         opened = engines.open_file(engine, data, providers=resolved.names, threads=self.threads)
         try:
-            return Session(opened, variant, manifest=manifest, fallbacks=(*before, *resolved.passed_over))
+            return Session(opened, variant, manifest=manifest, steps=steps, fallbacks=(*before, *resolved.passed_over))
         except BaseException:
             opened.close()
             raise
@@ -104,10 +111,13 @@ def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
     refused: list[EngineError | ProviderError] = []
     reasons: list[str] = []
     with Pack(path) as pack:
+        steps = pack.steps()
         for candidate in choose.candidates(pack.manifest.variants, variant, engine):
             data = pack.read(candidate.variant.file)
             try:
-                return how.open(candidate.engine, data, candidate.variant.name, manifest=pack.manifest, before=reasons)
+                return how.open(
+                    candidate.engine, data, candidate.variant.name, manifest=pack.manifest, steps=steps, before=reasons
+                )
             except (EngineError, ProviderError) as error:
                 if how.strict:
                     raise

@@ -63,6 +63,8 @@ class Golden(msgspec.Struct, frozen=True):
 
     inputs: dict[str, FileRef]
     outputs: dict[str, FileRef]
+    raw: dict[str, FileRef] = {}
+    """The raw samples that the steps make these inputs of, where they are stored: text by name of the raw value."""
 
 
 class Manifest(msgspec.Struct, frozen=True):

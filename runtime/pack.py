@@ -14,7 +14,8 @@ from typing import Protocol
 import numpy as np
 
 from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
-from edgepack.runtime.manifest import FileRef, Golden, Manifest, Variant, decode_manifest, encode
+from edgepack.runtime.manifest import FileRef, Golden, Manifest, Steps, Variant, decode_manifest, encode
+from edgepack.runtime.steps.assets import resolve
 from edgepack.runtime.tensor import Array
 from edgepack.runtime.writing import check_output, check_place, replacing
 
@@ -93,6 +94,19 @@ class Pack:
                 return variant
         raise UnknownNameError("variant", name, [variant.name for variant in self.manifest.variants])
 
+    def steps(self) -> Steps:
+        """The steps of the manifest, with the assets their options name in place; raises `PackError` as `read` does."""
+        assets = {ref.path: ref for ref in self.manifest.assets}
+
+        def read(path: str) -> bytes:
+            if path not in assets:
+                raise PackError(
+                    f"{self.path} has a step that needs asset {path[:80]!r}, which its manifest does not list"
+                )
+            return self.read(assets[path])
+
+        return resolve(self.manifest.steps, read)
+
     def golden(self, golden: Golden) -> tuple[dict[str, Array], dict[str, Array]]:
         """Inputs and the Keras model's outputs of one golden batch, by name."""
         return (
@@ -103,7 +117,11 @@ class Pack:
     def references(self) -> tuple[FileRef, ...]:
         """Every member the manifest names, in its order."""
         manifest = self.manifest
-        goldens = [ref for golden in manifest.goldens for ref in (*golden.inputs.values(), *golden.outputs.values())]
+        goldens = [
+            ref
+            for golden in manifest.goldens
+            for ref in (*golden.inputs.values(), *golden.outputs.values(), *golden.raw.values())
+        ]
         return (*(variant.file for variant in manifest.variants), *goldens, *manifest.assets)
 
     def unlisted(self) -> tuple[str, ...]:

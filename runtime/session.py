@@ -1,6 +1,5 @@
 """The user's object: raw samples or tensors in, results out, on one engine."""
 
-import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from edgepack.runtime.errors import (
 from edgepack.runtime.hotpath import FLOATS, holds_nan, no_answer, one_tensor
 from edgepack.runtime.manifest import Manifest, Steps
 from edgepack.runtime.steps import prepare
+from edgepack.runtime.steps.samples import Preparation, text_input
 from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
 
 
@@ -34,10 +34,17 @@ class Session:
         placement: Operators on each of the engine's own providers.
         fallbacks: Why better candidates were passed over, one line each.
         manifest: The manifest of the pack; None for a bare file.
+        text_input: The name of the raw value where a raw sample is one text; None elsewhere.
     """
 
     def __init__(
-        self, engine: Engine, variant: str, *, manifest: Manifest | None = None, fallbacks: tuple[str, ...] = ()
+        self,
+        engine: Engine,
+        variant: str,
+        *,
+        manifest: Manifest | None = None,
+        steps: Steps | None = None,
+        fallbacks: tuple[str, ...] = (),
     ) -> None:
         self._engine = engine
         self._batch = batches.file_batch(engine.inputs, engine.outputs)
@@ -53,8 +60,10 @@ class Session:
         plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
         self._call = one_tensor(engine, self.inputs[0], self._names, self._batch) if plain else no_answer
         self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
-        steps = manifest.steps if manifest else Steps()
-        self._before = {name: prepare(steps.inputs[name]) for name in steps.inputs}
+        if steps is None:  # those of the manifest, where none of their options is an asset of the pack
+            steps = manifest.steps if manifest else Steps()
+        self._prepared = Preparation(self.inputs, steps)
+        self.text_input = text_input(self.inputs, steps)
         self._after = {name: prepare(steps.outputs[name]) for name in steps.outputs}
 
     def run(self, inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> dict[str, Array]:
@@ -85,8 +94,8 @@ class Session:
         """Run one raw sample, or a list of them, through the pack's own steps.
 
         Args:
-            sample: What the first step of the input takes (for an image: a path, a PIL image or a uint8 array); a
-                dict by input name where there are several inputs. A list or tuple is a batch of samples.
+            sample: What the first step of the input takes (for an image: a path, a PIL image or a uint8 array; for a
+                text: a str); a dict by name where there are several inputs. A list or tuple is a batch of samples.
 
         Returns:
             For one sample, what the output's last step makes of it (for a classifier: `Score(label, score)`, best
@@ -102,8 +111,7 @@ class Session:
         samples = list(sample) if many else [sample]
         if not samples:
             return []
-        prepared = [self._prepared(one) for one in samples]
-        results = self.run({spec.name: _stack(spec.name, [one[spec.name] for one in prepared]) for spec in self.inputs})
+        results = self.run(self.prepare(samples))
         for name, array in results.items():
             if array.shape[:1] != (len(samples),):
                 raise InputError(
@@ -111,6 +119,14 @@ class Session:
                 )
         rows = [self._readable({name: array[row] for name, array in results.items()}) for row in range(len(samples))]
         return rows if many else rows[0]
+
+    def prepare(self, samples: Sequence[Any]) -> dict[str, Array]:
+        """Return raw samples as the tensors `run` takes, one row each. Raises as `predict` does."""
+        if not self._batched:
+            raise InputError(
+                "predict takes one sample, but this model's inputs have no free batch axis: use session.run"
+            )
+        return self._prepared(samples)
 
     def close(self) -> None:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
@@ -163,19 +179,6 @@ class Session:
             return self._engine_run(feeds)
         return batches.run_in_pieces(self._engine_run, feeds, rows, self._batch)
 
-    def _prepared(self, sample: Any) -> dict[str, Array]:
-        """One raw sample as tensors without a batch axis, by input name."""
-        if not self._batched:
-            raise InputError(
-                "predict takes one sample, but this model's inputs have no free batch axis: use session.run"
-            )
-        raw = sample if isinstance(sample, Mapping) else {self.inputs[0].name: sample}
-        check_names(self.inputs, raw)
-        return {
-            name: self._before[name](value) if name in self._before else _plain(name, value)
-            for name, value in raw.items()
-        }
-
     def _readable(self, row: dict[str, Array]) -> Any:
         """One row of outputs as a person reads it."""
         results = {name: self._after[name](array) if name in self._after else array for name, array in row.items()}
@@ -209,21 +212,6 @@ def _agree(said: TensorSpec, found: TensorSpec) -> bool:
     sizes = list(zip(said.shape, found.shape, strict=False))[1:]
     same = all(wanted is None or size is None or wanted == size for wanted, size in sizes)
     return said.dtype == found.dtype and len(said.shape) == len(found.shape) and same
-
-
-def _plain(name: str, value: Any) -> Array:
-    """A sample for an input without steps: only an array is one."""
-    if isinstance(value, (str, bytes, os.PathLike)):
-        raise InputError(f"input {name!r} has no steps to read {value!r} with; give its tensor to session.run")
-    return np.asarray(value)
-
-
-def _stack(name: str, rows: list[Array]) -> Array:
-    try:
-        return np.stack(rows)
-    except ValueError as error:
-        shapes = ", ".join(dict.fromkeys(describe(row.shape) for row in rows))
-        raise InputError(f"the samples for input {name!r} differ in shape ({shapes}); run them one by one") from error
 
 
 def _warn_of_nan(name: str, array: Array) -> None:

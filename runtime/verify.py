@@ -11,7 +11,8 @@ from edgepack.runtime.compare import Parity, compare
 from edgepack.runtime.errors import EdgepackError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Variant
-from edgepack.runtime.pack import Pack
+from edgepack.runtime.pack import Pack, decode_array
+from edgepack.runtime.steps.samples import Preparation
 from edgepack.runtime.tensor import Array
 
 
@@ -43,11 +44,15 @@ class Verification(msgspec.Struct, frozen=True):
     unlisted: tuple[str, ...]
     """Members the manifest does not name; they are never read."""
     checks: tuple[Check, ...]
+    steps: str = ""
+    """Why the steps do not make the golden inputs of the raw golden samples here; empty when they do."""
 
     @property
     def failures(self) -> tuple[str, ...]:
         """Why the pack is not to be used here; empty when it is."""
         failed = [f"{one.variant} on {one.engine}: {one.reason}" for one in self.checks if one.tried and not one.passed]
+        if self.steps:
+            failed.append(f"steps: {self.steps}")
         if not any(one.tried for one in self.checks):
             failed.append("no engine for any variant is installed here; run: pip install 'edgepack[onnx]'")
         return tuple(failed)
@@ -75,7 +80,28 @@ def verify(path: str | os.PathLike[str], *, progress: Callable[[int, str], None]
             if progress:
                 progress(done, variant.name)
             checks += [_check(path, variant, name, goldens) for name in engines.for_format(variant.format)]
-        return Verification(str(path), len(pack.references()), pack.unlisted(), tuple(checks))
+        return Verification(
+            str(path), len(pack.references()), pack.unlisted(), tuple(checks), _steps_reason(pack, goldens)
+        )
+
+
+def _steps_reason(pack: Pack, goldens: list[tuple[dict[str, Array], dict[str, Array]]]) -> str:
+    """Why the steps do not make the golden inputs; empty when they do, or when no raw samples are stored."""
+    for golden, (inputs, _) in zip(pack.manifest.goldens, goldens, strict=True):
+        if not golden.raw:
+            continue
+        raw = {name: decode_array(pack.read(ref)) for name, ref in golden.raw.items()}
+        if not all(array.ndim for array in raw.values()):
+            return "the raw golden samples have no rows; build the pack again"
+        rows = [dict(zip(raw, row, strict=True)) for row in zip(*raw.values(), strict=False)]
+        try:
+            made = Preparation(pack.manifest.inputs, pack.steps())(rows)
+        except EdgepackError as error:
+            return str(error)
+        for name, wanted in inputs.items():
+            if not np.array_equal(made.get(name, ()), wanted):
+                return f"input {name!r} comes out otherwise than when the pack was built; build it again"
+    return ""
 
 
 def _check(

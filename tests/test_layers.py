@@ -21,9 +21,11 @@ RUNTIME_LEVELS = (
     "errors timing device",
     "tensor writing",
     "compare steps.base engines.base",
-    "manifest steps.image steps.table steps.outputs batches hotpath",
-    "engines.delegation engines.onnx_file engines.tflite_file",
+    "manifest steps.image steps.table steps.outputs steps.text steps.hashes steps.assets batches hotpath",
+    "engines.delegation engines.onnx_file engines.tflite_file steps.lookup",
+    "steps.categories",
     "engines engines.onnx engines.litert steps pack",
+    "steps.samples",
     "arrays providers choose session",
     "loading",
     "verify",
@@ -54,6 +56,10 @@ HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",
     "matplotlib", "jinja2", "psutil", "mlxtend", "pandas", "scipy", "sklearn",
 )  # fmt: skip
+
+
+# Layers of Keras are classes that inherit from Keras: these modules are imported by name when a model needs them.
+KERAS_MODULES = {f"edgepack.convert.legacy.{name}" for name in ("layers", "masked", "nodes")}
 
 
 def _modules() -> dict[str, Path]:
@@ -172,7 +178,9 @@ print("done")
 
 @pytest.mark.parametrize("room", [room for room in HOMES if room != "edgepack"])
 def test_every_module_of_a_room_imports_alone_and_lightly(child: Child, room: str) -> None:
-    done = child(_IMPORT_EACH, json.dumps(HEAVY), json.dumps(in_room(room)))
+    done = child(
+        _IMPORT_EACH, json.dumps(HEAVY), json.dumps([name for name in in_room(room) if name not in KERAS_MODULES])
+    )
     assert done.stdout == "done\n", done.stderr
 
 

@@ -34,6 +34,8 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
 
 
 def _replacements(model: Any, target: str, markers: Markers) -> Iterator[tuple[Any, Call]]:
+    if model is None:  # a SavedModel has no layers
+        return
     for layer in model._flatten_layers(include_self=False, recursive=True):
         lowering = _find(layer, target)
         call = lowering(layer, markers) if lowering else None

@@ -15,6 +15,21 @@ _STEPS = {
     "resize": ("edgepack.runtime.steps.image", "resize"),
     "scale": ("edgepack.runtime.steps.table", "scale"),
     "classify": ("edgepack.runtime.steps.outputs", "classify"),
+    # What Keras's preprocessing layers become, exact to them.
+    "take": ("edgepack.runtime.steps.samples", "take"),
+    "gather": ("edgepack.runtime.steps.samples", "gather"),
+    "tokenize": ("edgepack.runtime.steps.text", "tokenize"),
+    "pad": ("edgepack.runtime.steps.text", "pad"),
+    "lookup": ("edgepack.runtime.steps.lookup", "lookup"),
+    "lookup_inverse": ("edgepack.runtime.steps.lookup", "lookup_inverse"),
+    "hash": ("edgepack.runtime.steps.categories", "hash_bins"),
+    "cross": ("edgepack.runtime.steps.categories", "cross"),
+    "discretize": ("edgepack.runtime.steps.categories", "discretize"),
+    "encode": ("edgepack.runtime.steps.categories", "encode"),
+    "rescale": ("edgepack.runtime.steps.table", "rescale"),
+    "normalize": ("edgepack.runtime.steps.table", "normalize"),
+    "interpolate": ("edgepack.runtime.steps.image", "interpolate"),
+    "crop": ("edgepack.runtime.steps.image", "crop"),
 }
 
 

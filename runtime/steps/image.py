@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MODES = {"grayscale": "L", "rgb": "RGB"}
+_HALF = np.float32(0.5)
 _MOST_PIXELS = 64_000_000  # a picture beyond this is refused before it is unpacked
 
 
@@ -62,6 +63,57 @@ def resize(height: int, width: int, method: str = "bilinear") -> Callable[[Array
         return resized[:, :, np.newaxis] if resized.ndim == 2 else resized
 
     return run
+
+
+def crop(top: int, left: int, height: int, width: int) -> Callable[[Array], Array]:
+    """Return a function that cuts `height` × `width` pixels out of an image, float32, as Keras's CenterCrop does."""
+    rows, columns = slice(top, top + height), slice(left, left + width)
+    return lambda pixels: np.asarray(np.asarray(pixels)[rows, columns], dtype=np.float32)
+
+
+def interpolate(height: int, width: int, method: str = "bilinear") -> Callable[[Array], Array]:
+    """Return a function that brings float32 pixels to `(height, width, channels)` as Keras's Resizing does.
+
+    Args:
+        height: Rows wanted.
+        width: Columns wanted.
+        method: `"nearest"`, or `"bilinear"` between the four pixels around (not antialiased).
+    """
+    if method not in _RESIZERS:
+        raise ValueError(f"method {method!r} is none of {', '.join(_RESIZERS)}")
+    if not (min(height, width) > 0 and height * width <= _MOST_PIXELS):
+        raise ValueError(f"{height} x {width} pixels are wanted; 1 to {_MOST_PIXELS:,} are made")
+    resizer = _RESIZERS[method]
+    return lambda pixels: resizer(np.asarray(pixels), height, width)
+
+
+def _nearest(pixels: Array, height: int, width: int) -> Array:
+    rows, columns = (
+        np.clip(np.floor((np.arange(size, dtype=np.float32) + _HALF) * _step(found, size)).astype(int), 0, found - 1)
+        for found, size in zip(pixels.shape[:2], (height, width), strict=True)
+    )
+    return np.asarray(pixels[rows][:, columns])
+
+
+def _bilinear(pixels: Array, height: int, width: int) -> Array:
+    above, below, down = _between(pixels.shape[0], height)
+    before, behind, right = _between(pixels.shape[1], width)
+    right = right[:, np.newaxis]
+    upper, lower = pixels[above], pixels[below]
+    top = upper[:, before] + (upper[:, behind] - upper[:, before]) * right
+    bottom = lower[:, before] + (lower[:, behind] - lower[:, before]) * right
+    return np.asarray(top + (bottom - top) * down[:, np.newaxis, np.newaxis])
+
+
+def _between(found: int, wanted: int) -> tuple[Array, Array, Array]:
+    """For each place wanted, the two pixels around it, and how far it is from the first; float32 as in TensorFlow."""
+    places = (np.arange(wanted, dtype=np.float32) + _HALF) * _step(found, wanted) - _HALF
+    first = np.floor(places)
+    return np.maximum(first, 0).astype(int), np.minimum(np.ceil(places), found - 1).astype(int), places - first
+
+
+def _step(found: int, wanted: int) -> np.float32:
+    return np.float32(found) / np.float32(wanted)
 
 
 def _from_array(pixels: Array, mode: str) -> Array:
@@ -127,3 +179,7 @@ def _pillow() -> Any:
     except ImportError as error:
         raise MissingExtraError("Pillow, which reads and resizes images,", "image") from error
     return PIL.Image
+
+
+# method of `interpolate` -> what does it
+_RESIZERS = {"nearest": _nearest, "bilinear": _bilinear}
