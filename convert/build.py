@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -11,17 +10,17 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import lowering, metrics, onnx, quantizer, tflite
+from edgepack.convert import metrics, tflite
 from edgepack.convert.cards import find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
-from edgepack.convert.precisions import Precision
 from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
-from edgepack.convert.source import Source, freeze, open_source
+from edgepack.convert.source import Source, open_source
+from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.device import this_device
 from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
 from edgepack.runtime.manifest import Card
@@ -98,7 +97,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
     with tflite.converter() as converter:
-        tools = _Tools(converter, notes)
+        tools = Tools(converter, notes)
         if "tflite" in plan.targets:
             converter.start()  # it imports TensorFlow while this process does
         source = open_source(
@@ -179,26 +178,18 @@ def _check_reference(outputs: dict[str, Array]) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class _Tools:
-    """What writers share: the process of the TFLite converter, and the notes for the report."""
-
-    converter: tflite.Converter
-    notes: list[str]
-
-
 def _build(
     plan: Plan,
     source: Source,
     calibration: Samples | None,
     question: Question,
-    tools: _Tools,
+    tools: Tools,
     progress: Progress | None,
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
     for target in plan.targets:
-        writer: Callable[[Precision], bytes] | None = None
+        writer: Writer | None = None
         refusal = ""
         for precision in plan.precisions:
             variant = f"{target}-{precision.name}"
@@ -206,7 +197,7 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = _WRITERS[target](plan, source, calibration, tools)
+                    writer = WRITERS[target](plan, source, calibration, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 data = writer(precision)
@@ -216,43 +207,6 @@ def _build(
                 data, proof = b"", Proof((str(error),))
             yield Built(variant, target, precision.name, data, proof)
             done += 1
-
-
-def _tflite_writer(
-    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
-) -> Callable[[Precision], bytes]:
-    batch = plan.batch if isinstance(plan.batch, int) else {"auto": 1, "dynamic": None}[plan.batch]
-    frozen = freeze(source, batch)
-    return lambda precision: tools.converter.export(source, frozen, precision, calibration)
-
-
-def _onnx_writer(
-    plan: Plan, source: Source, calibration: Samples | None, tools: _Tools
-) -> Callable[[Precision], bytes]:
-    batch = plan.batch if isinstance(plan.batch, int) else None
-    try:
-        model = _lowered_onnx(source, batch, tools.notes)
-    except ConvertError as error:
-        if not tools.notes:
-            raise
-        tools.notes[:] = [f"onnx: no layer was lowered, since that failed: {error}"]
-        model = onnx.export(source, freeze(source, batch, functional=True), lowering.Markers())
-    return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
-
-
-def _lowered_onnx(source: Source, batch: int | None, notes: list[str]) -> Any:
-    """The float32 ONNX model, its layers in the forms they have for ONNX; `notes` tells which."""
-    with lowering.applied(source.model, "onnx") as markers:
-        frozen = freeze(source, batch, functional=True)
-    notes += [f"onnx: {note}" for note in markers.notes]
-    return onnx.export(source, frozen, markers)
-
-
-# target -> what prepares the model once and returns the writer of one precision
-_WRITERS: dict[str, Callable[[Plan, Source, Samples | None, _Tools], Callable[[Precision], bytes]]] = {
-    "tflite": _tflite_writer,
-    "onnx": _onnx_writer,
-}
 
 
 def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
