@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert.ranges import declared
 from edgepack.convert.source import Source
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.errors import DataError, InputError
@@ -84,13 +85,13 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
 
 
 def random_samples(source: Source, count: int, seed: int = 0) -> Samples:
-    """Random samples where none were given: floats from 0 to 1, integers 0 and 1; free axes are 16 long."""
+    """Random samples where none were given, from the ranges the model declares; free axes are 16 long."""
     rng = np.random.default_rng(seed)
+    ranges = declared(source)
     inputs = {}
     for spec in source.inputs:
         shape = (count, *(16 if size is None else size for size in spec.shape[1:]))
-        floats = spec.numpy_dtype.kind == "f"
-        inputs[spec.name] = (rng.random(shape) if floats else rng.integers(0, 2, shape)).astype(spec.numpy_dtype)
+        inputs[spec.name] = ranges[spec.name].draw(rng, shape, spec.numpy_dtype)
     return Samples(inputs, {}, f"{count} random samples (none were given)")
 
 
