@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, tflite
+from edgepack.convert import metrics, process
 from edgepack.convert.cards import find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
@@ -96,10 +96,9 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     plan = make_plan(output, targets, precisions, batch, force=force)
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
-    with tflite.converter() as converter:
+    with process.converter() as converter:
         tools = Tools(converter, notes)
-        if "tflite" in plan.targets:
-            converter.start()  # it imports TensorFlow while this process does
+        converter.start()  # it imports TensorFlow while this process does
         source = open_source(
             model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
         )
@@ -153,7 +152,7 @@ def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> 
 
 def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
-    outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
+    outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
     _check_reference(outputs)
     metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
     allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
@@ -207,6 +206,7 @@ def _build(
                 data, proof = b"", Proof((str(error),))
             yield Built(variant, target, precision.name, data, proof)
             done += 1
+        tools.converter.give_back()
 
 
 def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:

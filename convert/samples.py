@@ -19,6 +19,9 @@ Given = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | np.ndarra
 
 _INPUT_ALIASES, _LABEL_ALIASES = ("x", "X", "inputs"), ("y", "labels")
 
+_MOST_ROWS = 64
+_ELEMENTS_AT_ONCE = 1 << 20  # seven pictures of 224 x 224 pixels
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -33,6 +36,13 @@ class Samples:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows to run at once: a network holds many times its input while it runs."""
+        elements = sum(int(np.prod(array.shape[1:])) for array in self.inputs.values())
+        fitting = min(_MOST_ROWS, _ELEMENTS_AT_ONCE // max(1, elements))
+        return 1 << max(0, fitting.bit_length() - 1)
 
     @property
     def digest(self) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgepack.convert import lowering, onnx, quantizer, tflite
 from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import Precision
+from edgepack.convert.process import Converter
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source, freeze
 from edgepack.runtime.errors import ConvertError, ModelError
@@ -15,9 +16,9 @@ Writer = Callable[[Precision], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What writers share: the process of the TFLite converter, and the notes for the report."""
+    """What writers share: the process of the converters, and the notes for the report."""
 
-    converter: tflite.Converter
+    converter: Converter
     notes: list[str]
 
 
@@ -27,7 +28,7 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None, tool
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         def write(precision: Precision) -> bytes:
             if precision.name not in written:
-                written[precision.name] = tools.converter.export(source, frozen, precision, calibration)
+                written[precision.name] = tflite.export(tools.converter, source, frozen, precision, calibration)
             return written[precision.name]
 
         del markers
@@ -42,7 +43,7 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None, tools:
     batch = plan.batch if isinstance(plan.batch, int) else None
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
-        model = onnx.export(source, frozen, markers)
+        model = onnx.export(tools.converter, source, frozen, markers)
         return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
 
     return _lowered("onnx", source, batch, tools.notes, prepare)
