@@ -1,10 +1,12 @@
 """Plan → files → proof → pack: one call, one report."""
 
 import datetime as dt
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -123,7 +125,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop=question.max_drop,
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(card, calibrating, judged) | ({"lifted": lifted.layers} if lifted else {}),
+        provenance=_provenance(card, calibrating, judged) | _origin(model, lifted),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
@@ -266,6 +268,16 @@ def _provenance(card: Card | None, calibration: Samples | None, judged: Samples)
         facts["calibration"] = {"origin": calibration.origin, "samples": len(calibration), "sha256": calibration.digest}
     if card and card.recipe:
         facts["recipe"] = card.recipe
+    return facts
+
+
+def _origin(model: Any, lifted: Lifted | None) -> dict[str, Any]:
+    """What the pack was made of: the name of the model's file, without its folder, and what became steps."""
+    facts: dict[str, Any] = {"lifted": lifted.layers} if lifted else {}
+    if isinstance(model, (str, os.PathLike)):
+        path = Path(model)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        facts["model"] = {"file": path.name} | ({"sha256": digest} if digest else {})
     return facts
 
 

@@ -1,4 +1,4 @@
-"""The command `convert`: a thin skin over `convert_model`."""
+"""The commands `convert` and `verify`: thin skins over `convert_model`, the runtime's `verify` and `bisect`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from edgepack import console
+from edgepack.quiet import quiet
 from edgepack.runtime.errors import InputError, MissingExtraError
-from edgepack.runtime.pack import SUFFIX
+from edgepack.runtime.pack import SUFFIX, is_pack
 from edgepack.runtime.writing import check_output, write_bytes
 
 if TYPE_CHECKING:
@@ -93,6 +94,69 @@ def convert(  # noqa: PLR0913 - one option each
     for path in (report.output, *map(str, written)):
         console.show(f"wrote {path}")
     return 0
+
+
+def verify(
+    pack: Path,
+    /,
+    *,
+    bisect: Switch = False,
+    model: Path | None = None,
+    variant: str = "",
+    custom: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
+    unsafe_lambda: Switch = False,
+    json: Switch = False,
+) -> int:
+    """Check every digest of a pack, and every variant against the golden samples, on this device.
+
+    Args:
+        pack: A pack; with --bisect a bare .tflite or .onnx file too.
+        bisect: Find the first layer of the Keras model whose output differs, by the layer's name. Needs
+            'edgepack[convert]'.
+        model: The Keras model for --bisect; by default the file of the name the pack was made of, beside the pack.
+        variant: The variant to bisect; by default those that fail, or all where none does.
+        custom: For --bisect: a layer or function of your own that the model names, as module:name; once for each.
+        unsafe_lambda: For --bisect: execute the code that Lambda layers in the model carry.
+        json: Print one JSON document on stdout and nothing else.
+    """
+    from edgepack.runtime.cli import verify as plain_verify
+
+    if bisect:
+        return _bisect(pack, model, variant, custom, unsafe_lambda=unsafe_lambda, json=json)
+    if model or variant or custom or unsafe_lambda:
+        raise InputError("--model, --variant, --custom and --unsafe-lambda belong to --bisect: add it too")
+    return plain_verify(pack, json=json)
+
+
+def _bisect(
+    file: Path, model: Path | None, variant: str, custom: tuple[str, ...], *, unsafe_lambda: bool, json: bool
+) -> int:
+    from edgepack.convert.bisect import bisect, model_of
+    from edgepack.runtime.verify import verify as verify_pack
+
+    failing: list[str] = []
+    if is_pack(file):
+        with quiet():
+            found = verify_pack(file)
+        failing = list(dict.fromkeys(check.variant for check in found.checks if check.tried and not check.passed))
+    with console.progress("looking at each layer", total=1) as advance:
+        bisections = bisect(
+            file, model or model_of(file), variants=[variant] if variant else failing, custom=custom,
+            unsafe_lambda=unsafe_lambda,
+        )  # fmt: skip
+        advance(1)
+    differ = [one for one in bisections if one.first is not None]
+    if json:
+        console.show_json({"passed": not differ, "bisections": bisections})
+        return 1 if differ else 0
+    for one in bisections:
+        rows = [
+            (check.layer, check.kind, "–" if check.distance is None else f"{check.distance:.2e}", check.verdict)
+            for check in one.layers
+        ]
+        console.show_table(f"{one.file}: layer by layer", ("layer", "kind", "nearest tensor", "verdict"), rows)
+        console.show(str(one))
+    return 1 if differ else 0
 
 
 def _report_paths(output: str) -> tuple[Path, Path]:

@@ -13,7 +13,7 @@ _COMMANDS = {
     "recipes": ("edgepack.train.cli:recipes", "List the recipes."),
     "convert": ("edgepack.convert.cli:convert", "Convert a Keras model to proved TFLite and ONNX files, as a pack."),
     "inspect": ("edgepack.runtime.cli:inspect", "Show what a pack or a file holds."),
-    "verify": ("edgepack.runtime.cli:verify", "Check a pack's digests and golden answers on this device."),
+    "verify": ("edgepack.convert.cli:verify", "Check a pack's digests and golden answers on this device."),
     "run": ("edgepack.runtime.cli:run", "Run raw samples through a pack."),
     "bench": ("edgepack.benchmarks.cli:bench", "Measure every variant, engine and thread count on this device."),
     "bench-diff": ("edgepack.benchmarks.cli:diff", "Compare two reports of bench."),
