@@ -1,0 +1,35 @@
+"""Bar 2: one model of each family of keras.applications is right in both formats."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edgepack
+from edgepack.convert.build import convert_model
+from tests.conformance.applications import FAMILIES, build, pictures
+
+_PICTURES = 16
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_family(family: str, tmp_path: Path) -> None:
+    model = build(family)
+    rng = np.random.default_rng(1)
+    convert_model(model, tmp_path / "m.edgepack", evaluation=pictures(model, rng, 4))
+    images = pictures(model, rng, _PICTURES)
+    wanted = np.asarray(model.predict(images, batch_size=4, verbose=0))
+    winners = wanted.argmax(axis=1)
+    assert len(set(winners.tolist())) > _PICTURES // 2, "the answers are spread out"
+    for variant in ("tflite-float32", "onnx-float32"):
+        with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session:
+            got = np.concatenate([session(image[None]) for image in images])
+        cosines = (got * wanted).sum(axis=1) / np.linalg.norm(got, axis=1) / np.linalg.norm(wanted, axis=1)
+        assert cosines.min() >= 0.9999, variant
+        assert (got.argmax(axis=1) == winners).all(), variant
+
+
+def test_a_small_family_in_the_default_suite(tmp_path: Path) -> None:
+    test_family("mobilenet_v3", tmp_path)
