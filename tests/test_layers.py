@@ -22,7 +22,7 @@ RUNTIME_LEVELS = (
     "tensor writing",
     "compare steps.base engines.base",
     "manifest steps.image steps.table steps.outputs steps.text steps.hashes steps.assets batches hotpath",
-    "engines.delegation engines.onnx_file engines.tflite_file steps.lookup",
+    "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
     "steps.categories",
     "engines engines.onnx engines.litert steps pack",
     "steps.samples",
