@@ -3,6 +3,7 @@
 import datetime as dt
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, tflite
+from edgepack.convert import metrics, shapes, tflite
 from edgepack.convert.cards import find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
@@ -19,6 +20,7 @@ from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.device import this_device
@@ -47,6 +49,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     evaluation: Given | None = None,
     max_drop: float | None = None,
     batch: int | str = "auto",
+    input_shapes: Shapes | None = None,
     lift_all: bool = False,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
@@ -70,6 +73,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
+        input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
+            bare tuple for a model of one input. The first size is the batch.
         lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
             of those that no engine runs.
         name: The pack's name; else the card's, else the model's.
@@ -93,7 +98,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
-    plan = make_plan(output, targets, precisions, batch, force=force)
+    plan = make_plan(output, targets, precisions, batch, input_shapes, force=force)
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
     with tflite.converter() as converter:
@@ -103,6 +108,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         source = open_source(
             model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
         )
+        source = shapes.fixed(source, plan.shapes, plan.batch)
         card = find_card(card, model, source)
         lifted = lift(source, everything=lift_all)
         check_bare(plan, lifted)
@@ -153,11 +159,15 @@ def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> 
 
 def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
-    outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
+    try:
+        outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
+    except ModelError as error:
+        raise ModelError(f"{error}; {hint}" if (hint := shapes.hint(source)) else str(error)) from error
     _check_reference(outputs)
     metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
     allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
-    return Question(judged, outputs, _golden_rows(outputs), allowed)
+    stretched = shapes.stretched(lifted.rest if lifted else source, judged.inputs)
+    return Question(judged, outputs, _golden_rows(outputs), allowed, stretched)
 
 
 def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
@@ -188,6 +198,7 @@ def _build(
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
+    hint = shapes.hint(source)
     for target in plan.targets:
         writer: Writer | None = None
         refusal = ""
@@ -205,6 +216,8 @@ def _build(
             except (ConvertError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))
                 data, proof = b"", Proof((str(error),))
+            if proof.reasons and hint and target == "tflite":  # the format of fixed sizes
+                proof = replace(proof, reasons=(*proof.reasons, hint))
             yield Built(variant, target, precision.name, data, proof)
             done += 1
 

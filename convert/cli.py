@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from edgepack import console
+from edgepack.convert.shapes import read_texts
 from edgepack.runtime.errors import InputError, MissingExtraError
 from edgepack.runtime.pack import SUFFIX
 from edgepack.runtime.writing import check_output, write_bytes
@@ -27,6 +28,7 @@ def convert(  # noqa: PLR0913 - one option each
     evaluation: Path | None = None,
     max_drop: float | None = None,
     batch: str = "auto",
+    input_shape: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     lift: Switch = False,
     name: str | None = None,
     card: Path | None = None,
@@ -52,6 +54,8 @@ def convert(  # noqa: PLR0913 - one option each
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
             a point. By default 0.01 of the task metric.
         batch: "auto" (ONNX any number of rows, TFLite 1), "dynamic", or a number of rows.
+        input_shape: Sizes for an input's free axes, as image=1,96,96,1; the first is the batch, and ? leaves an axis
+            free. Once for each input; without image= where the model has one input.
         lift: Make steps of Rescaling, Normalization, Resizing, CenterCrop and Discretization at the model's edge too,
             not only of the layers that no engine runs (TextVectorization, StringLookup, Hashing, and their like).
         name: The pack's name; by default the card's or the file's.
@@ -75,8 +79,8 @@ def convert(  # noqa: PLR0913 - one option each
     with console.progress("converting", total=pieces) as advance:
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
-            max_drop=max_drop, batch=_batch(batch), lift_all=lift, name=name, card=card, signature=signature,
-            custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
+            max_drop=max_drop, batch=_batch(batch), input_shapes=read_texts(input_shape), lift_all=lift, name=name,
+            card=card, signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
         advance(len(report.results))
     written = _write_reports(report, pages)
@@ -117,6 +121,6 @@ def _write_reports(report: "Report", paths: tuple[Path, Path]) -> list[Path]:
 def _batch(text: str) -> int | str:
     if text in {"auto", "dynamic"}:
         return text
-    if not text.isdigit():
+    if not text.isdecimal():
         raise InputError(f"--batch is {text!r}; it takes auto, dynamic or a number of rows from 1")
     return int(text)

@@ -42,7 +42,7 @@ def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
                 custom_op_handlers=markers.handlers(),
             )
             model = _slimmed(model)
-            _name_batch(model, source)
+            _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the exporter raises what its handlers raise
             raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
@@ -70,7 +70,7 @@ def _folded(frozen: Frozen) -> Any:
         return tf_optimize(list(frozen.inputs), list(frozen.outputs), definition)
 
 
-def _name_batch(model: Any, source: Source) -> None:
+def _name_batch(model: Any, source: Source, batch: int | None) -> None:
     """Write the model's own shapes on inputs and outputs; a free leading axis is called `batch` in all of them."""
     import edgepack
 
@@ -79,8 +79,8 @@ def _name_batch(model: Any, source: Source) -> None:
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             if dimension.HasField("dim_value") and dimension.dim_value > 0:
                 continue
-            size = specs[value.name].shape[axis]
-            if axis and size is not None:
+            size = specs[value.name].shape[axis] if axis else batch
+            if size is not None:
                 dimension.dim_value = size
             else:
                 dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"

@@ -1,12 +1,13 @@
 """What was asked of a conversion, checked before any long work begins."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgepack.convert.precisions import PRECISIONS, Precision, find
+from edgepack.convert.shapes import Shape, Shapes, batch_of, read_shapes
 from edgepack.runtime.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import check_pack_output
@@ -28,6 +29,8 @@ class Plan:
     targets: tuple[str, ...]
     precisions: tuple[Precision, ...]
     batch: int | str
+    shapes: Mapping[str, Shape]
+    """Sizes for free axes, by input name."""
     bare: str | None
     """The format of the one bare file that is written instead of a pack."""
 
@@ -37,6 +40,7 @@ def make_plan(
     targets: str | Sequence[str],
     precisions: str | Sequence[str],
     batch: int | str,
+    input_shapes: Shapes | None = None,
     *,
     force: bool,
 ) -> Plan:
@@ -58,8 +62,10 @@ def make_plan(
         raise InputError(
             f"nothing to build: give a target ({', '.join(TARGETS)}) and a precision ({', '.join(PRECISIONS)})"
         )
-    if not (batch in {"auto", "dynamic"} or (isinstance(batch, int) and batch > 0)):
+    if not (batch in {"auto", "dynamic"} or (type(batch) is int and batch > 0)):
         raise InputError(f"batch is {batch!r}; it takes 'auto', 'dynamic' or a number of rows from 1")
+    shapes = read_shapes(input_shapes)
+    batch = batch_of(shapes, batch)
     as_folder = str(output).endswith(("/", os.sep))
     path = check_pack_output(output, force=force)
     bare = next((name for name, ending in FORMATS.items() if path.suffix == ending and not as_folder), None)
@@ -70,7 +76,7 @@ def make_plan(
             f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
         )
     _check_packages((bare,) if bare else targets)
-    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, bare)
+    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, shapes, bare)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from edgepack.runtime.compare import Parity, compare
 from edgepack.runtime.errors import EdgepackError
 from edgepack.runtime.manifest import Metric
 from edgepack.runtime.session import Session
-from edgepack.runtime.tensor import Array
+from edgepack.runtime.tensor import Array, describe
 
 _ROWS = 3  # that are run alone, and together
 _MARGIN = 4.0  # how much further than here another device may be from the golden outputs
@@ -31,6 +31,8 @@ class Question:
     golden_rows: tuple[int, ...]
     max_drop: float | None
     """How much of the task metric, or of the agreement where there are no labels, may be lost; None is not asked."""
+    stretched: tuple[Mapping[str, Array], Mapping[str, Array]] | None = None
+    """Inputs of other sizes on free axes, and the Keras model's own outputs; None where no axis is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         outputs = session.run(question.samples.inputs)
         parity = compare(question.reference, outputs)
         reasons += _batches(session, question, precision)
+        reasons += _other_sizes(session, question, precision)
     except (EdgepackError, ValueError) as error:
         return Proof((*reasons, str(error)), found, engine=engine)
     metric = _metric(question, outputs)
@@ -94,6 +97,19 @@ def _batches(session: Session, question: Question, precision: Precision) -> list
     ):
         reasons += [f"{how}: {reason}" for reason in compare(wanted, found).failures(precision.budget)]
     return reasons
+
+
+def _other_sizes(session: Session, question: Question, precision: Precision) -> list[str]:
+    """Why the file is wrong at other sizes of the model's free axes; empty where it is right, or none is free."""
+    if question.stretched is None:
+        return []
+    inputs, wanted = question.stretched
+    sizes = ", ".join(f"{name} {describe(array.shape)}" for name, array in inputs.items())
+    try:
+        found = session.run(inputs)
+    except EdgepackError as error:
+        return [f"with {sizes}: {error}"]
+    return [f"with {sizes}: {reason}" for reason in compare(wanted, found).failures(precision.budget)]
 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:

@@ -45,10 +45,10 @@ class Result(msgspec.Struct, frozen=True):
 
     @property
     def delegation(self) -> str:
-        """Whether XNNPACK took every operator of a TFLite file, and if not, which it left."""
-        if self.format != "tflite" or not self.operators:
+        """Whether XNNPACK took every operator of a TFLite file that runs, and if not, which it left."""
+        if self.format != "tflite" or self.parity is None:
             return "–"
-        return "wholly" if not self.undelegated else "not: " + ", ".join(sorted(set(self.undelegated)))
+        return "yes" if not self.undelegated else "no, because " + ", ".join(sorted(set(self.undelegated)))
 
     @property
     def verdict(self) -> str:
@@ -106,7 +106,7 @@ class Report(msgspec.Struct, frozen=True):
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),
-            page.Table("What the files hold", ("variant", "constants", "operators", "delegated"), held),
+            page.Table("What the files hold", ("variant", "constants", "operators", "fully delegated"), held),
             *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]

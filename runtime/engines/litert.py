@@ -1,5 +1,6 @@
 """LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -27,6 +28,8 @@ _LIBRARIES = {
 _ROW_BY_ROW = {"CAST", "GATHER"}  # operators of the interpreter itself whose rows cannot depend on one another
 _MOST_WIDE_BYTES = 2**26  # that a file laid out for more rows may take: nets that need more gain little by it
 
+_LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that cannot be laid out at size 1
+
 
 class LitertEngine:
     """A TFLite file in the LiteRT interpreter on the CPU (XNNPACK, where it takes the operators)."""
@@ -51,7 +54,7 @@ class LitertEngine:
             self._interpreter = interpreter(model_content=data, num_threads=threads)
             if rows:
                 _resize(self._interpreter, rows)
-            self._interpreter.allocate_tensors()
+            _allocate(self._interpreter)
             inputs, outputs = _tensors(self._interpreter)
             self.placement: Mapping[str, int] = _placement(self._interpreter)
         except (ValueError, RuntimeError, TypeError) as error:
@@ -85,6 +88,8 @@ class LitertEngine:
             EngineError: The file has loops or state, which some calls cannot prove to be right; or it would take much
                 memory, or is refused.
         """
+        if self._has_free_sizes:
+            raise EngineError(f"{self.name.description} lays files with free sizes out as they come")
         left = sorted({*self.undelegated} - _ROW_BY_ROW)
         if left or "XNNPACK" not in self.placement:
             raise EngineError(f"{self.name.description} resizes no file with {', '.join(left) or 'unknown operators'}")
@@ -124,6 +129,24 @@ class LitertEngine:
         with self._lock:
             self._set = self._invoke = self._get = closed
             self._interpreter, self._data = None, b""
+
+
+def _allocate(interpreter: Any) -> None:
+    """Lay memory out; where sizes are free, at the first of some sizes that the file can be laid out for."""
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError:  # a free size counts as 1, which pooling may make nothing of
+        shapes = [(detail["index"], detail.get("shape_signature", ())) for detail in interpreter.get_input_details()]
+        if not any(-1 in signature for _, signature in shapes):
+            raise
+        for size in _LIKELY_SIZES:
+            for index, signature in shapes:
+                sizes = [size if axis and old < 0 else abs(old) for axis, old in enumerate(signature)]
+                interpreter.resize_tensor_input(index, sizes)
+            with contextlib.suppress(RuntimeError):
+                interpreter.allocate_tensors()
+                return
+        raise
 
 
 def _resize(interpreter: Any, rows: int) -> None:
