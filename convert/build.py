@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from edgepack.convert import metrics, shapes, tflite
-from edgepack.convert.cards import find_card
+from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
@@ -50,6 +50,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     max_drop: float | None = None,
     batch: int | str = "auto",
     input_shapes: Shapes | None = None,
+    opset: int | None = None,
+    min_onnxruntime: str | None = None,
     lift_all: bool = False,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
@@ -75,6 +77,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
         input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
             bare tuple for a model of one input. The first size is the batch.
+        opset: The operator set of the ONNX files; None is 18, or what `min_onnxruntime` reads.
+        min_onnxruntime: The oldest ONNX Runtime that must read the ONNX files, such as `"1.12"`.
         lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
             of those that no engine runs.
         name: The pack's name; else the card's, else the model's.
@@ -98,11 +102,13 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
-    plan = make_plan(output, targets, precisions, batch, input_shapes, force=force)
+    plan = make_plan(
+        output, targets, precisions, batch, input_shapes,
+        opset=opset, min_onnxruntime=min_onnxruntime, force=force,
+    )  # fmt: skip
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
     with tflite.converter() as converter:
-        tools = Tools(converter, notes)
         if "tflite" in plan.targets:
             converter.start()  # it imports TensorFlow while this process does
         source = open_source(
@@ -112,6 +118,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         card = find_card(card, model, source)
         lifted = lift(source, everything=lift_all)
         check_bare(plan, lifted)
+        name = name or (card.name if card else source.name)
+        tools = Tools(converter, about_file(name, card), notes)
         calibrating = None if calibration is None else _read(calibration, source, lifted, "calibration")
         judged = _judged(evaluation, calibrating, source, lifted)
         question = _question(source, judged, lifted, max_drop)
@@ -119,7 +127,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
-        name=name or (card.name if card else source.name),
+        name=name,
         output=str(plan.output),
         inputs=_described(source.inputs, card),
         outputs=_described(source.outputs, card),
@@ -130,7 +138,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop=question.max_drop,
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(card, calibrating, judged) | ({"lifted": lifted.layers} if lifted else {}),
+        provenance=_provenance(plan, card, calibrating, judged) | ({"lifted": lifted.layers} if lifted else {}),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
@@ -240,6 +248,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
             tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
             operators=one.proof.census.operators if one.proof.census else {},
+            standard=one.proof.census.standard if one.proof.census else "",
             engine=one.proof.engine, undelegated=one.proof.undelegated,
             p50_us=timings[one.variant].p50_us if one.variant in timings else None,
         )
@@ -268,13 +277,15 @@ def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[Tensor
     return tuple(msgspec.structs.replace(spec, meaning=meanings.get(spec.name, "")) for spec in specs)
 
 
-def _provenance(card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
+def _provenance(plan: Plan, card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "proved_on": {"cpu": (device := this_device()).cpu, "fingerprint": device.fingerprint},
         "evaluation": {"origin": judged.origin, "samples": len(judged), "sha256": judged.digest},
     }
+    if "onnx" in plan.targets:
+        facts["onnx"] = {"standard": str(plan.standard), "min_onnxruntime": plan.standard.onnxruntime}
     if calibration:
         facts["calibration"] = {"origin": calibration.origin, "samples": len(calibration), "sha256": calibration.digest}
     if card and card.recipe:

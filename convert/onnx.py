@@ -4,20 +4,22 @@ from typing import Any
 
 from edgepack.convert.lowering import Markers
 from edgepack.convert.source import Frozen, Source
+from edgepack.convert.standard import EXPORTED, Standard
 from edgepack.quiet import quiet
+from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError
 
-OPSET = 18  # read by ONNX Runtime 1.14 and newer
 BATCH = "batch"
 
 
-def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
+def export(source: Source, frozen: Frozen, markers: Markers, standard: Standard) -> Any:
     """Write the float32 ONNX model that every precision starts from.
 
     Args:
         source: Whose names the model gets.
         frozen: The model with constant weights.
         markers: How to write the layers that were lowered while it was frozen.
+        standard: The operator set it is written in.
 
     Returns:
         An `onnx.ModelProto` that `onnx.checker` accepts; a free batch axis is named `batch`.
@@ -26,10 +28,12 @@ def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
         ConvertError: The exporter refuses the model, or writes one that does not hold.
     """
     import onnx
+    import tf2onnx.utils
     from tf2onnx.convert import _convert_common
 
     inputs = dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True))
     outputs = dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True))
+    tf2onnx.utils.INTERNAL_NAME = 1  # it goes on counting from model to model, and the numbers end up in names
     with quiet():
         try:
             model, _ = _convert_common(
@@ -38,15 +42,45 @@ def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
                 input_names=list(inputs),
                 output_names=list(outputs),
                 tensors_to_rename={**inputs, **outputs},
-                opset=OPSET,
+                opset=min(standard.opset, EXPORTED),
                 custom_op_handlers=markers.handlers(),
             )
             model = _slimmed(model)
             _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
+            if standard.opset > EXPORTED:
+                model = onnx.version_converter.convert_version(model, standard.opset)
+            model.ir_version = standard.ir_version
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the exporter raises what its handlers raise
             raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
     return model
+
+
+def finish(model: Any, standard: Standard, about: About) -> bytes:
+    """Write a model in its standard, with what it says of itself; the same model gives the same bytes.
+
+    Raises:
+        ConvertError: It does not hold, or reads back as another standard.
+    """
+    import onnx
+
+    used = {node.domain for node in model.graph.node} | {one.domain for one in model.functions} | {""}
+    kept = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    model.ir_version = standard.ir_version  # the quantizer writes its own
+    model.producer_name, model.producer_version = "edgepack", about.edgepack
+    onnx.helper.set_model_props(model, about.entries())
+    data: bytes = model.SerializeToString()
+    found = onnx.load_from_string(data)
+    opsets = {one.domain: one.version for one in found.opset_import}
+    if opsets.get("") != standard.opset or found.ir_version != standard.ir_version:
+        raise ConvertError(f"{standard} was asked, and the file reads opset {opsets.get('')}, IR {found.ir_version}")
+    try:
+        onnx.checker.check_model(found, full_check=True)
+    except Exception as error:  # the checker and shape inference have errors of their own
+        raise ConvertError(f"onnx.checker refuses the file: {' '.join(str(error).split())[:400]}") from error
+    return data
 
 
 def _slimmed(model: Any) -> Any:
@@ -72,8 +106,6 @@ def _folded(frozen: Frozen) -> Any:
 
 def _name_batch(model: Any, source: Source, batch: int | None) -> None:
     """Write the model's own shapes on inputs and outputs; a free leading axis is called `batch` in all of them."""
-    import edgepack
-
     specs = {spec.name: spec for spec in (*source.inputs, *source.outputs)}
     for value in (*model.graph.input, *model.graph.output):
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
@@ -84,4 +116,3 @@ def _name_batch(model: Any, source: Source, batch: int | None) -> None:
                 dimension.dim_value = size
             else:
                 dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"
-    model.producer_name, model.producer_version = "edgepack", edgepack.__version__

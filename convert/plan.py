@@ -8,6 +8,7 @@ from pathlib import Path
 
 from edgepack.convert.precisions import PRECISIONS, Precision, find
 from edgepack.convert.shapes import Shape, Shapes, batch_of, read_shapes
+from edgepack.convert.standard import Standard, choose
 from edgepack.runtime.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import check_pack_output
@@ -31,6 +32,8 @@ class Plan:
     batch: int | str
     shapes: Mapping[str, Shape]
     """Sizes for free axes, by input name."""
+    standard: Standard
+    """Of the ONNX files."""
     bare: str | None
     """The format of the one bare file that is written instead of a pack."""
 
@@ -42,6 +45,8 @@ def make_plan(
     batch: int | str,
     input_shapes: Shapes | None = None,
     *,
+    opset: int | None = None,
+    min_onnxruntime: str | None = None,
     force: bool,
 ) -> Plan:
     """Check what was asked; the arguments are those of `convert_model`.
@@ -75,8 +80,11 @@ def make_plan(
         raise OutputError(
             f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
         )
+    standard = choose(opset, min_onnxruntime)
+    if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
+        raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
-    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, shapes, bare)
+    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, shapes, standard, bare)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ COLUMNS = (
     "verdict",
 )
 
+_HELD = ("variant", "constants", "operators", "standard", "fully delegated")
+
 
 class Result(msgspec.Struct, frozen=True):
     """One variant: what was measured, and why it was left out where it was."""
@@ -40,6 +42,8 @@ class Result(msgspec.Struct, frozen=True):
     engine: str
     undelegated: tuple[str, ...]
     """Operators of a TFLite file that XNNPACK left to the interpreter; empty when it took all."""
+    standard: str
+    """The operator set and IR version of an ONNX file, read back from it."""
     p50_us: float | None
     """Median latency of one row on one thread, through a session, on the machine that converted."""
 
@@ -99,14 +103,14 @@ class Report(msgspec.Struct, frozen=True):
             for row, one in zip(self.rows(), self.results, strict=True)
         )
         held = tuple(
-            (one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators), one.delegation)
+            (one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators), one.standard or "–", one.delegation)
             for one in self.results
         )
         sections: list[page.Section] = [
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),
-            page.Table("What the files hold", ("variant", "constants", "operators", "fully delegated"), held),
+            page.Table("What the files hold", _HELD, held),
             *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]

@@ -17,6 +17,8 @@ from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source
 from edgepack.convert.tflite_worker import Order
+from edgepack.runtime.about import About
+from edgepack.runtime.engines.tflite_file import METADATA
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import TensorSpec
 
@@ -38,7 +40,9 @@ class Converter:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
 
-    def export(self, source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None) -> bytes:
+    def export(
+        self, source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None, about: About
+    ) -> bytes:
         """Write one TFLite file.
 
         Args:
@@ -46,6 +50,7 @@ class Converter:
             frozen: The model with constant weights.
             precision: How it stores numbers.
             calibration: Real samples; needed where the precision's ranges are calibrated.
+            about: What the file says of itself.
 
         Raises:
             ConvertError: The converter refuses the model, or crashed on it.
@@ -61,7 +66,7 @@ class Converter:
                 }
                 np.savez(folder / "calibration.npz", **arrays)
             self._ask(folder)
-            return _rename((folder / "model.tflite").read_bytes(), source, frozen)
+            return _finish((folder / "model.tflite").read_bytes(), source, frozen, about)
 
     def _ask(self, folder: Path) -> None:
         self.start()
@@ -107,8 +112,8 @@ def converter() -> Iterator[Converter]:
         raise
 
 
-def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
-    """Give a file the model's names: on its tensors and in one signature, in the model's order."""
+def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
+    """Give a file the model's names: on its tensors and in one signature, in the model's order; and its metadata."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -125,9 +130,21 @@ def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
     signature.outputs = _name_tensors(schema, graph, graph.outputs, source.outputs, frozen.outputs)
     model.signatureDefs = [signature]
+    _describe(schema, model, about)
     builder = Aligned(len(data) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _describe(schema: Any, model: Any, about: About) -> None:
+    """Say what the file is: in its description, and as JSON in a metadata entry of edgepack's own."""
+    model.description = f"{about.name}, written by edgepack {about.edgepack}".encode()
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(msgspec.json.encode(about.entries()), np.uint8)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or ()), entry]
 
 
 def _name_tensors(

@@ -8,6 +8,7 @@ from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source, freeze
+from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError, ModelError
 
 Writer = Callable[[Precision], bytes]
@@ -15,9 +16,10 @@ Writer = Callable[[Precision], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What writers share: the process of the TFLite converter, and the notes for the report."""
+    """What writers share: the process of the TFLite converter, what files say of themselves, notes for the report."""
 
     converter: tflite.Converter
+    about: About
     notes: list[str]
 
 
@@ -27,7 +29,7 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None, tool
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         def write(precision: Precision) -> bytes:
             if precision.name not in written:
-                written[precision.name] = tools.converter.export(source, frozen, precision, calibration)
+                written[precision.name] = tools.converter.export(source, frozen, precision, calibration, tools.about)
             return written[precision.name]
 
         del markers
@@ -42,8 +44,11 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None, tools:
     batch = plan.batch if isinstance(plan.batch, int) else None
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
-        model = onnx.export(source, frozen, markers)
-        return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
+        def write(precision: Precision) -> bytes:
+            return onnx.finish(quantizer.quantize(model, precision.onnx, calibration), plan.standard, tools.about)
+
+        model = onnx.export(source, frozen, markers, plan.standard)
+        return write
 
     return _lowered("onnx", source, batch, tools.notes, prepare)
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.runtime import batches
+from edgepack.runtime.about import About, read_about
 from edgepack.runtime.engines.base import Engine, EngineName, closed
 from edgepack.runtime.errors import (
     EngineError,
@@ -129,6 +130,11 @@ class Session:
                 "predict takes one sample, but this model's inputs have no free batch axis: use session.run"
             )
         return self._prepared(samples)
+
+    @property
+    def about(self) -> About:
+        """What the file says of itself: name, labels, meanings. Anybody may have written it."""
+        return read_about(self._engine.metadata)
 
     def close(self) -> None:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""

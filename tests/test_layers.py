@@ -21,7 +21,7 @@ RUNTIME_LEVELS = (
     "errors timing device",
     "tensor writing",
     "compare steps.base engines.base",
-    "manifest steps.image steps.table steps.outputs steps.text steps.hashes steps.assets batches hotpath",
+    "about manifest steps.image steps.table steps.outputs steps.text steps.hashes steps.assets batches hotpath",
     "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
     "steps.categories",
     "engines engines.onnx engines.litert steps pack",

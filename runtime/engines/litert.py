@@ -12,7 +12,7 @@ import numpy as np
 
 from edgepack.runtime.engines import delegation
 from edgepack.runtime.engines.base import EngineName, closed
-from edgepack.runtime.engines.tflite_file import reason_to_refuse
+from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -75,6 +75,11 @@ class LitertEngine:
     def provider(self) -> str:
         """The interpreter runs on the CPU."""
         return "cpu"
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What edgepack wrote into the file."""
+        return metadata(self._data)
 
     @property
     def undelegated(self) -> tuple[str, ...]:
