@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, shapes, tflite
+from edgepack.convert import metrics, process, shapes
 from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
@@ -108,9 +108,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     )  # fmt: skip
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
-    with tflite.converter() as converter:
-        if "tflite" in plan.targets:
-            converter.start()  # it imports TensorFlow while this process does
+    with process.converter() as converter:
+        converter.start()  # it imports TensorFlow while this process does
         source = open_source(
             model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
         )
@@ -168,7 +167,7 @@ def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> 
 def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
     try:
-        outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs)
+        outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
     except ModelError as error:
         raise ModelError(f"{error}; {hint}" if (hint := shapes.hint(source)) else str(error)) from error
     _check_reference(outputs)
@@ -228,6 +227,7 @@ def _build(
                 proof = replace(proof, reasons=(*proof.reasons, hint))
             yield Built(variant, target, precision.name, data, proof)
             done += 1
+        tools.converter.give_back()
 
 
 def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:

@@ -1,21 +1,24 @@
 """Frozen Keras model to ONNX, behind one seam, with the model's own names."""
 
+import pickle
 from typing import Any
 
 from edgepack.convert.lowering import Markers
+from edgepack.convert.orders import ONNXOrder
+from edgepack.convert.process import Converter
 from edgepack.convert.source import Frozen, Source
 from edgepack.convert.standard import EXPORTED, Standard
-from edgepack.quiet import quiet
 from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError
 
 BATCH = "batch"
 
 
-def export(source: Source, frozen: Frozen, markers: Markers, standard: Standard) -> Any:
+def export(converter: Converter, source: Source, frozen: Frozen, markers: Markers, standard: Standard) -> Any:
     """Write the float32 ONNX model that every precision starts from.
 
     Args:
+        converter: Where the exporter runs.
         source: Whose names the model gets.
         frozen: The model with constant weights.
         markers: How to write the layers that were lowered while it was frozen.
@@ -28,31 +31,24 @@ def export(source: Source, frozen: Frozen, markers: Markers, standard: Standard)
         ConvertError: The exporter refuses the model, or writes one that does not hold.
     """
     import onnx
-    import tf2onnx.utils
-    from tf2onnx.convert import _convert_common
 
-    inputs = dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True))
-    outputs = dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True))
-    tf2onnx.utils.INTERNAL_NAME = 1  # it goes on counting from model to model, and the numbers end up in names
-    with quiet():
-        try:
-            model, _ = _convert_common(
-                _folded(frozen),
-                name=source.name,
-                input_names=list(inputs),
-                output_names=list(outputs),
-                tensors_to_rename={**inputs, **outputs},
-                opset=min(standard.opset, EXPORTED),
-                custom_op_handlers=markers.handlers(),
-            )
-            model = _slimmed(model)
-            _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
-            if standard.opset > EXPORTED:
-                model = onnx.version_converter.convert_version(model, standard.opset)
-            model.ir_version = standard.ir_version
-            onnx.checker.check_model(model, full_check=True)
-        except Exception as error:  # the exporter raises what its handlers raise
-            raise ConvertError(f"the ONNX exporter refuses the model: {' '.join(str(error).split())[:400]}") from error
+    order = ONNXOrder(
+        source.name,
+        dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True)),
+        dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True)),
+        min(standard.opset, EXPORTED),
+    )
+    graph = frozen.function.graph.as_graph_def(add_shapes=True).SerializeToString()
+    data = converter.ask(order, {"graph.pb": graph, "markers.pickle": pickle.dumps(markers)})
+    try:
+        model = onnx.load_from_string(data)
+        _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
+        if standard.opset > EXPORTED:
+            model = onnx.version_converter.convert_version(model, standard.opset)
+        model.ir_version = standard.ir_version
+        onnx.checker.check_model(model, full_check=True)
+    except Exception as error:  # the checker raises what protobuf raises
+        raise ConvertError(f"the ONNX exporter wrote a file that does not hold: {_one_line(error)}") from error
     return model
 
 
@@ -79,29 +75,8 @@ def finish(model: Any, standard: Standard, about: About) -> bytes:
     try:
         onnx.checker.check_model(found, full_check=True)
     except Exception as error:  # the checker and shape inference have errors of their own
-        raise ConvertError(f"onnx.checker refuses the file: {' '.join(str(error).split())[:400]}") from error
+        raise ConvertError(f"onnx.checker refuses the file: {_one_line(error)}") from error
     return data
-
-
-def _slimmed(model: Any) -> Any:
-    """The model without operators that only compute shapes which are known; as it is where the slimmer fails on it."""
-    import onnxslim
-
-    try:
-        return onnxslim.slim(model)
-    except Exception:  # noqa: BLE001 - a nicety: a model that it cannot slim is right all the same
-        return model
-
-
-def _folded(frozen: Frozen) -> Any:
-    """The frozen graph with its constants folded, which the exporter counts on."""
-    import tensorflow as tf
-    from tf2onnx.tf_loader import tf_optimize
-
-    definition = frozen.function.graph.as_graph_def(add_shapes=True)
-    with tf.Graph().as_default():
-        tf.import_graph_def(definition, name="")
-        return tf_optimize(list(frozen.inputs), list(frozen.outputs), definition)
 
 
 def _name_batch(model: Any, source: Source, batch: int | None) -> None:
@@ -116,3 +91,7 @@ def _name_batch(model: Any, source: Source, batch: int | None) -> None:
                 dimension.dim_value = size
             else:
                 dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:400]

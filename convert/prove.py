@@ -69,7 +69,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         with quiet():  # engines greet on stderr
             opened = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
         session = Session(opened, f"{file_format}-{precision.name}")
-        outputs = session.run(question.samples.inputs)
+        outputs = _in_pieces(session, question.samples)
         parity = compare(question.reference, outputs)
         reasons += _batches(session, question, precision)
         reasons += _other_sizes(session, question, precision)
@@ -82,6 +82,16 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         tuple(reasons), found, parity, metric, _golden_tolerance(precision, question, outputs),
         session.engine.description, getattr(opened, "undelegated", ()), session,
     )  # fmt: skip
+
+
+def _in_pieces(session: Session, samples: Samples) -> dict[str, Array]:
+    """The file's outputs on all samples, as many at once as memory is well spent on."""
+    size = samples.rows_at_once
+    parts = [
+        session.run({name: array[start : start + size] for name, array in samples.inputs.items()})
+        for start in range(0, len(samples), size)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _batches(session: Session, question: Question, precision: Precision) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert.ranges import declared
 from edgepack.convert.source import Source
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.errors import DataError, InputError
@@ -17,6 +18,9 @@ from edgepack.runtime.tensor import Array, TensorSpec, describe
 Given = str | os.PathLike[str] | Mapping[str, Any] | tuple[Any, Any] | np.ndarray[Any, Any]
 
 _INPUT_ALIASES, _LABEL_ALIASES = ("x", "X", "inputs"), ("y", "labels")
+
+_MOST_ROWS = 64
+_ELEMENTS_AT_ONCE = 1 << 20  # seven pictures of 224 x 224 pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,13 @@ class Samples:
 
     def __len__(self) -> int:
         return len(next(iter(self.inputs.values())))
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows to run at once: a network holds many times its input while it runs."""
+        elements = sum(int(np.prod(array.shape[1:])) for array in self.inputs.values())
+        fitting = min(_MOST_ROWS, _ELEMENTS_AT_ONCE // max(1, elements))
+        return 1 << max(0, fitting.bit_length() - 1)
 
     @property
     def digest(self) -> str:
@@ -84,13 +95,13 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
 
 
 def random_samples(source: Source, count: int, seed: int = 0) -> Samples:
-    """Random samples where none were given: floats from 0 to 1, integers 0 and 1; free axes are 16 long."""
+    """Random samples where none were given, from the ranges the model declares; free axes are 16 long."""
     rng = np.random.default_rng(seed)
+    ranges = declared(source)
     inputs = {}
     for spec in source.inputs:
         shape = (count, *(16 if size is None else size for size in spec.shape[1:]))
-        floats = spec.numpy_dtype.kind == "f"
-        inputs[spec.name] = (rng.random(shape) if floats else rng.integers(0, 2, shape)).astype(spec.numpy_dtype)
+        inputs[spec.name] = ranges[spec.name].draw(rng, shape, spec.numpy_dtype)
     return Samples(inputs, {}, f"{count} random samples (none were given)")
 
 

@@ -1,115 +1,52 @@
 """Frozen Keras model to TFLite bytes, in any precision, with the model's own names."""
 
-import atexit
-import contextlib
-import signal
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+import io
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import Precision
+from edgepack.convert.process import Converter
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source
-from edgepack.convert.tflite_worker import Order
 from edgepack.runtime.about import About
 from edgepack.runtime.engines.tflite_file import METADATA
-from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import TensorSpec
 
 _SIGNATURE = "serving_default"
 
 
-class Converter:
-    """The TFLite converter in a process of its own; one that crashes is a reason, and the next file gets a new one."""
+def export(
+    converter: Converter,
+    source: Source,
+    frozen: Frozen,
+    precision: Precision,
+    calibration: Samples | None,
+    about: About,
+) -> bytes:
+    """Write one TFLite file.
 
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
+    Args:
+        converter: Where TensorFlow's converter runs.
+        source: Whose names the file gets.
+        frozen: The model with constant weights.
+        precision: How it stores numbers.
+        calibration: Real samples; needed where the precision's ranges are calibrated.
+        about: What the file says of itself.
 
-    def start(self) -> None:
-        """Begin to import TensorFlow there, while this process does something else; nothing where it runs already."""
-        if self._process is not None and self._process.poll() is None:
-            return
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgepack.convert.tflite_worker"],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def export(
-        self, source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None, about: About
-    ) -> bytes:
-        """Write one TFLite file.
-
-        Args:
-            source: Whose names the file gets.
-            frozen: The model with constant weights.
-            precision: How it stores numbers.
-            calibration: Real samples; needed where the precision's ranges are calibrated.
-            about: What the file says of itself.
-
-        Raises:
-            ConvertError: The converter refuses the model, or crashed on it.
-        """
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            (folder / "graph.pb").write_bytes(frozen.function.graph.as_graph_def().SerializeToString())
-            order = Order(frozen.inputs, frozen.outputs, precision.name)
-            (folder / "order.json").write_bytes(msgspec.json.encode(order))
-            if precision.needs_calibration and calibration:
-                arrays: dict[str, Any] = {
-                    str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)
-                }
-                np.savez(folder / "calibration.npz", **arrays)
-            self._ask(folder)
-            return _finish((folder / "model.tflite").read_bytes(), source, frozen, about)
-
-    def _ask(self, folder: Path) -> None:
-        self.start()
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        assert process.stdout is not None
-        line = ""
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(f"{folder}\n")
-            process.stdin.flush()
-            line = process.stdout.readline()
-        if not line:
-            code = process.wait()
-            self._process = None
-            how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
-            raise ConvertError(f"the TFLite converter crashed on the model ({how}); another precision may do")
-        if reason := msgspec.json.decode(line).get("error"):
-            raise ConvertError(f"the TFLite converter refuses the model: {reason}")
-
-    def close(self) -> None:
-        """End the process."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.communicate()
-            self._process = None
-
-
-_shared = Converter()
-atexit.register(_shared.close)
-
-
-@contextlib.contextmanager
-def converter() -> Iterator[Converter]:
-    """The converter's process; it stays for the next model, and ends with this process or when it idles.
-
-    Ctrl-C ends it at once: what it was doing is wanted by nobody.
+    Raises:
+        ConvertError: The converter refuses the model, or crashed on it.
     """
-    try:
-        yield _shared
-    except KeyboardInterrupt:
-        _shared.close()
-        raise
+    files = {"graph.pb": frozen.function.graph.as_graph_def().SerializeToString()}
+    if precision.needs_calibration and calibration:
+        arrays: dict[str, Any] = {str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)}
+        packed = io.BytesIO()
+        np.savez(packed, **arrays)
+        files["calibration.npz"] = packed.getvalue()
+    order = TFLiteOrder(frozen.inputs, frozen.outputs, precision.name)
+    return _finish(converter.ask(order, files), source, frozen, about)
 
 
 def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:

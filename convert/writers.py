@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgepack.convert import lowering, onnx, quantizer, tflite
 from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import Precision
+from edgepack.convert.process import Converter
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source, freeze
 from edgepack.runtime.about import About
@@ -16,9 +17,9 @@ Writer = Callable[[Precision], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What writers share: the process of the TFLite converter, what files say of themselves, notes for the report."""
+    """What writers share: the process of the converters, what files say of themselves, and notes for the report."""
 
-    converter: tflite.Converter
+    converter: Converter
     about: About
     notes: list[str]
 
@@ -29,7 +30,9 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None, tool
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         def write(precision: Precision) -> bytes:
             if precision.name not in written:
-                written[precision.name] = tools.converter.export(source, frozen, precision, calibration, tools.about)
+                written[precision.name] = tflite.export(
+                    tools.converter, source, frozen, precision, calibration, tools.about
+                )
             return written[precision.name]
 
         del markers
@@ -47,7 +50,7 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None, tools:
         def write(precision: Precision) -> bytes:
             return onnx.finish(quantizer.quantize(model, precision.onnx, calibration), plan.standard, tools.about)
 
-        model = onnx.export(source, frozen, markers, plan.standard)
+        model = onnx.export(tools.converter, source, frozen, markers, plan.standard)
         return write
 
     return _lowered("onnx", source, batch, tools.notes, prepare)

@@ -73,7 +73,7 @@ class Markers:
             tensors: What it reads.
             shapes: The static shape of each output; None is a free axis.
             dtype: Element type of all outputs.
-            writer: Writes the nodes.
+            writer: Writes the nodes, in the process of the exporter: a function of a module, or a `partial` of one.
 
         Returns:
             The marker's outputs.

@@ -7,8 +7,9 @@ A masked step only carries the state on. So the steps that count are moved to th
 is told how many there are: that is exact for every mask, not just for padding at the end.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -119,38 +120,36 @@ def _emit(
     tensors = [sequences, *([] if counts is None else [counts]), *states]
     state_count = 2 if weights.operator == "LSTM" else 1
     shapes: list[tuple[int | None, ...]] = [(batch, length, weights.units), *[(batch, weights.units)] * state_count]
-    outputs = markers.emit(tensors, shapes, sequences.dtype, _writer(weights, counted=counts is not None))
+    outputs = markers.emit(
+        tensors, shapes, sequences.dtype, partial(_write, weights=weights, counted=counts is not None)
+    )
     return outputs[0], outputs[1:]
 
 
-def _writer(weights: _Weights, *, counted: bool) -> Callable[[GraphWriter], None]:
-    """Writes: time first, the operator, and batch first again."""
-
-    def write(graph: GraphWriter) -> None:
-        sequences, *rest = graph.inputs
-        counts = rest.pop(0) if counted else ""
-        first = graph.constant("first", np.array([0], np.int64))
-        second = graph.constant("second", np.array([1], np.int64))
-        states = [graph.node("Unsqueeze", [state, first])[0] for state in rest]
-        inputs = [
-            graph.node("Transpose", [sequences], perm=[1, 0, 2])[0],
-            graph.constant("W", weights.kernel),
-            graph.constant("R", weights.recurrent),
-            graph.constant("B", weights.bias),
-            counts,
-            *states,
-        ]
-        while inputs[-1] == "":
-            inputs.pop()
-        steps, *last = graph.node(
-            weights.operator, inputs, len(graph.outputs), hidden_size=weights.units, **weights.attributes
-        )
-        flat = graph.node("Squeeze", [steps, second])[0]
-        graph.node("Transpose", [flat], [graph.outputs[0]], perm=[1, 0, 2])
-        for state, output in zip(last, graph.outputs[1:], strict=True):
-            graph.node("Squeeze", [state, first], [output])
-
-    return write
+def _write(graph: GraphWriter, weights: _Weights, *, counted: bool) -> None:
+    """Write: time first, the operator, and batch first again."""
+    sequences, *rest = graph.inputs
+    counts = rest.pop(0) if counted else ""
+    first = graph.constant("first", np.array([0], np.int64))
+    second = graph.constant("second", np.array([1], np.int64))
+    states = [graph.node("Unsqueeze", [state, first])[0] for state in rest]
+    inputs = [
+        graph.node("Transpose", [sequences], perm=[1, 0, 2])[0],
+        graph.constant("W", weights.kernel),
+        graph.constant("R", weights.recurrent),
+        graph.constant("B", weights.bias),
+        counts,
+        *states,
+    ]
+    while inputs[-1] == "":
+        inputs.pop()
+    steps, *last = graph.node(
+        weights.operator, inputs, len(graph.outputs), hidden_size=weights.units, **weights.attributes
+    )
+    flat = graph.node("Squeeze", [steps, second])[0]
+    graph.node("Transpose", [flat], [graph.outputs[0]], perm=[1, 0, 2])
+    for state, output in zip(last, graph.outputs[1:], strict=True):
+        graph.node("Squeeze", [state, first], [output])
 
 
 def _read(cell: Any) -> _Weights | None:

@@ -1,0 +1,40 @@
+"""TensorFlow's own TFLite converter, as the process of the converters runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgepack.convert.orders import TFLiteOrder
+from edgepack.convert.precisions import find
+
+
+def convert(order: TFLiteOrder, folder: Path) -> bytes:
+    """Write what the order says; raises what the converter raises."""
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(folder / "graph.pb", order)])
+    # Built-in operators alone: a file with Flex operators is refused by every light interpreter.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    find(order.precision).tflite(converter, _calibration(folder / "calibration.npz"))
+    data: bytes = converter.convert()
+    return data
+
+
+def _function(path: Path, order: TFLiteOrder) -> Any:
+    """The frozen graph as a function that the converter takes."""
+    import tensorflow as tf
+
+    definition = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    wrapped = tf.compat.v1.wrap_function(lambda: tf.import_graph_def(definition, name=""), [])
+    feeds, fetches = (
+        [wrapped.graph.as_graph_element(name) for name in names] for names in (order.inputs, order.outputs)
+    )
+    return wrapped.prune(feeds, fetches)
+
+
+def _calibration(path: Path) -> list[Any] | None:
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as archive:
+        return [archive[name] for name in sorted(archive.files, key=int)]
