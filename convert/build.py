@@ -223,7 +223,7 @@ def _build(
             except (ConvertError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))
                 data, proof = b"", Proof((str(error),))
-            if proof.reasons and hint and target == "tflite":  # the format of fixed sizes
+            if hint and target == "tflite" and proof.parity is None:  # it could not be written, or not be run
                 proof = replace(proof, reasons=(*proof.reasons, hint))
             yield Built(variant, target, precision.name, data, proof)
             done += 1

@@ -1,6 +1,6 @@
 """Hold a file against Keras: load it in its own light engine, run it, compare, and read its precision back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +9,7 @@ from edgepack.convert import metrics
 from edgepack.convert.census import Census, take
 from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
+from edgepack.convert.shapes import Stretched
 from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
 from edgepack.runtime.compare import Parity, compare
@@ -31,8 +32,8 @@ class Question:
     golden_rows: tuple[int, ...]
     max_drop: float | None
     """How much of the task metric, or of the agreement where there are no labels, may be lost; None is not asked."""
-    stretched: tuple[Mapping[str, Array], Mapping[str, Array]] | None = None
-    """Inputs of other sizes on free axes, and the Keras model's own outputs; None where no axis is free."""
+    stretched: Stretched | None = None
+    """Rows of other sizes; None where no axis is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +112,16 @@ def _batches(session: Session, question: Question, precision: Precision) -> list
 
 def _other_sizes(session: Session, question: Question, precision: Precision) -> list[str]:
     """Why the file is wrong at other sizes of the model's free axes; empty where it is right, or none is free."""
-    if question.stretched is None:
+    other = question.stretched
+    if other is None:
         return []
-    inputs, wanted = question.stretched
-    sizes = ", ".join(f"{name} {describe(array.shape)}" for name, array in inputs.items())
+    sizes = ", ".join(f"{name} {describe(array.shape)}" for name, array in other.inputs.items())
     try:
-        found = session.run(inputs)
-    except EdgepackError as error:
-        return [f"with {sizes}: {error}"]
-    return [f"with {sizes}: {reason}" for reason in compare(wanted, found).failures(precision.budget)]
+        found = session.run(other.inputs)
+        reasons: Sequence[str] = compare(other.reference, found).failures(precision.budget)
+    except (EdgepackError, ValueError) as error:
+        reasons = [str(error)]
+    return [f"with {sizes}: {'; '.join(reasons)}; {other.hint}"] if reasons else []
 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:

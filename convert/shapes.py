@@ -1,7 +1,7 @@
 """Sizes of free axes: read from what was asked, held against the model, and fixed in its specs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,17 @@ Shapes = Mapping[str, Sequence[Any]] | Sequence[Any]
 _FREE = {None, -1, "?", "-1", "none", "None"}
 _FREE_BATCH = {*_FREE, "batch"}
 _TAKES = "it takes one number for each axis, the batch first, such as image=1,96,96,1; ? leaves an axis free"
+
+
+@dataclass(frozen=True, slots=True)
+class Stretched:
+    """Rows of other sizes than those a file is compared on: right at one size, it may be wrong at another."""
+
+    inputs: Mapping[str, Array]
+    reference: Mapping[str, Array]
+    """The Keras model's own outputs."""
+    hint: str
+    """How to do without."""
 
 
 def read_texts(texts: Iterable[str]) -> dict[str, Shape]:
@@ -107,18 +118,14 @@ def hint(source: Source) -> str:
     return f"the model has free sizes, which can be fixed: {asked} with a number for each N"
 
 
-def stretched(source: Source, inputs: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]] | None:
-    """Two rows with other sizes on the free axes, and the model's answers; a file right at one size may be wrong there.
-
-    Returns:
-        Inputs and outputs by name; None where no axis is free, or the model takes no other sizes.
-    """
+def stretched(source: Source, inputs: Mapping[str, Array]) -> Stretched | None:
+    """Two rows with other sizes on the free axes; None where no axis is free, or the model takes no other sizes."""
     if not free_axes(source.inputs):
         return None
     for more in (1, 0):  # an odd size shows what is wrong at borders, but some models only take even ones
         longer = {spec.name: _wrapped(spec, inputs[spec.name][:2], more) for spec in source.inputs}
         try:
-            return longer, source.predict(longer)
+            return Stretched(longer, source.predict(longer), hint(source))
         except ModelError:
             continue
     return None

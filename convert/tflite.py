@@ -9,7 +9,7 @@ import numpy as np
 from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import Precision
 from edgepack.convert.process import Converter
-from edgepack.convert.samples import Samples
+from edgepack.convert.samples import Samples, in_batches
 from edgepack.convert.source import Frozen, Source
 from edgepack.runtime.about import About
 from edgepack.runtime.engines.tflite_file import METADATA
@@ -41,7 +41,10 @@ def export(
     """
     files = {"graph.pb": frozen.function.graph.as_graph_def().SerializeToString()}
     if precision.needs_calibration and calibration:
-        arrays: dict[str, Any] = {str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)}
+        rows = frozen.function.inputs[0].shape[0] or 1
+        arrays: dict[str, Any] = {
+            str(index): in_batches(calibration.inputs[spec.name], rows) for index, spec in enumerate(source.inputs)
+        }
         packed = io.BytesIO()
         np.savez(packed, **arrays)
         files["calibration.npz"] = packed.getvalue()

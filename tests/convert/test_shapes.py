@@ -12,6 +12,7 @@ from edgepack.convert.plan import make_plan
 from edgepack.convert.shapes import batch_of, fixed, hint, read_shapes, read_texts, stretched
 from edgepack.convert.source import open_source
 from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
+from tests.convert.conftest import Toy
 
 
 @pytest.mark.parametrize(
@@ -148,10 +149,10 @@ def test_other_sizes_are_those_given_repeated(pair: Any) -> None:
     series = np.arange(24, dtype=np.float32).reshape(1, 6, 4)
     found = stretched(open_source(pair), {"series": series, "size": np.ones((1, 2), np.float32)})
     assert found is not None
-    inputs, outputs = found
-    assert {name: array.shape for name, array in inputs.items()} == {"series": (1, 13, 4), "size": (1, 2)}
-    np.testing.assert_array_equal(inputs["series"][0, 6:12], series[0])
-    assert outputs["y"].shape == (1, 3)
+    assert {name: array.shape for name, array in found.inputs.items()} == {"series": (1, 13, 4), "size": (1, 2)}
+    np.testing.assert_array_equal(found.inputs["series"][0, 6:12], series[0])
+    assert found.reference["y"].shape == (1, 3)
+    assert "--input-shape series=1,N,4" in found.hint
 
 
 def test_a_model_that_takes_even_sizes_alone_is_asked_for_those() -> None:
@@ -162,7 +163,7 @@ def test_a_model_that_takes_even_sizes_alone_is_asked_for_those() -> None:
     source = open_source(keras.Model(image, keras.layers.Add()([image, halved])))
     found = stretched(source, {"x": np.ones((2, 6, 2), np.float32)})
     assert found is not None
-    assert found[0]["x"].shape == (2, 12, 2)
+    assert found.inputs["x"].shape == (2, 12, 2)
 
 
 def file_shapes(path: Path) -> list[tuple[Any, ...]]:
@@ -206,6 +207,18 @@ def test_a_batch_of_a_model_that_insists_is_in_both_files(tmp_path: Path) -> Non
     convert_model(keras.Model(given, keras.layers.Dense(2, name="y")(given)), f"{tmp_path}/pack/")
     for file in ("tflite-float32.tflite", "onnx-float32.onnx"):
         assert file_shapes(tmp_path / "pack/variants" / file) == [(4, 5), (4, 2)]
+
+
+def test_calibrated_ranges_are_right_for_a_fixed_batch(toy: Toy, tmp_path: Path) -> None:
+    report = convert_model(
+        toy.path,
+        f"{tmp_path}/pack/",
+        precisions="int8",
+        batch=3,
+        calibration=toy.calibration,
+        evaluation=toy.evaluation,
+    )
+    assert [one.verdict for one in report.results] == ["right", "right"]
 
 
 def test_a_file_that_pools_its_free_sizes_runs_at_the_sizes_that_come(tmp_path: Path) -> None:
