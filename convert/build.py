@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, process
-from edgepack.convert.cards import find_card
+from edgepack.convert import metrics, process, shapes
+from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
@@ -21,6 +22,7 @@ from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.device import this_device
@@ -49,6 +51,9 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     evaluation: Given | None = None,
     max_drop: float | None = None,
     batch: int | str = "auto",
+    input_shapes: Shapes | None = None,
+    opset: int | None = None,
+    min_onnxruntime: str | None = None,
     lift_all: bool = False,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
@@ -72,6 +77,10 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
+        input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
+            bare tuple for a model of one input. The first size is the batch.
+        opset: The operator set of the ONNX files; None is 18, or what `min_onnxruntime` reads.
+        min_onnxruntime: The oldest ONNX Runtime that must read the ONNX files, such as `"1.12"`.
         lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
             of those that no engine runs.
         name: The pack's name; else the card's, else the model's.
@@ -95,18 +104,23 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
-    plan = make_plan(output, targets, precisions, batch, force=force)
+    plan = make_plan(
+        output, targets, precisions, batch, input_shapes,
+        opset=opset, min_onnxruntime=min_onnxruntime, force=force,
+    )  # fmt: skip
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
     with process.converter() as converter:
-        tools = Tools(converter, notes)
         converter.start()  # it imports TensorFlow while this process does
         source = open_source(
             model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
         )
+        source = shapes.fixed(source, plan.shapes, plan.batch)
         card = find_card(card, model, source)
         lifted = lift(source, everything=lift_all)
         check_bare(plan, lifted)
+        name = name or (card.name if card else source.name)
+        tools = Tools(converter, about_file(name, card), notes)
         calibrating = None if calibration is None else _read(calibration, source, lifted, "calibration")
         judged = _judged(evaluation, calibrating, source, lifted)
         question = _question(source, judged, lifted, max_drop)
@@ -114,7 +128,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
-        name=name or (card.name if card else source.name),
+        name=name,
         output=str(plan.output),
         inputs=_described(source.inputs, card),
         outputs=_described(source.outputs, card),
@@ -125,7 +139,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop=question.max_drop,
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(card, calibrating, judged) | _origin(model, lifted),
+        provenance=_provenance(plan, card, calibrating, judged) | _origin(model, lifted),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
@@ -154,11 +168,15 @@ def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> 
 
 def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
-    outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
+    try:
+        outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
+    except ModelError as error:
+        raise ModelError(f"{error}; {hint}" if (hint := shapes.hint(source)) else str(error)) from error
     _check_reference(outputs)
     metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
     allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
-    return Question(judged, outputs, _golden_rows(outputs), allowed)
+    stretched = shapes.stretched(lifted.rest if lifted else source, judged.inputs)
+    return Question(judged, outputs, _golden_rows(outputs), allowed, stretched)
 
 
 def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
@@ -189,6 +207,7 @@ def _build(
 ) -> Iterator[Built]:
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
+    hint = shapes.hint(source)
     for target in plan.targets:
         writer: Writer | None = None
         refusal = ""
@@ -206,6 +225,8 @@ def _build(
             except (ConvertError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))
                 data, proof = b"", Proof((str(error),))
+            if hint and target == "tflite" and proof.parity is None:  # it could not be written, or not be run
+                proof = replace(proof, reasons=(*proof.reasons, hint))
             yield Built(variant, target, precision.name, data, proof)
             done += 1
         tools.converter.give_back()
@@ -229,6 +250,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
             tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
             operators=one.proof.census.operators if one.proof.census else {},
+            standard=one.proof.census.standard if one.proof.census else "",
             engine=one.proof.engine, undelegated=one.proof.undelegated,
             p50_us=timings[one.variant].p50_us if one.variant in timings else None,
         )
@@ -257,13 +279,15 @@ def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[Tensor
     return tuple(msgspec.structs.replace(spec, meaning=meanings.get(spec.name, "")) for spec in specs)
 
 
-def _provenance(card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
+def _provenance(plan: Plan, card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
         "proved_on": {"cpu": (device := this_device()).cpu, "fingerprint": device.fingerprint},
         "evaluation": {"origin": judged.origin, "samples": len(judged), "sha256": judged.digest},
     }
+    if "onnx" in plan.targets:
+        facts["onnx"] = {"standard": str(plan.standard), "min_onnxruntime": plan.standard.onnxruntime}
     if calibration:
         facts["calibration"] = {"origin": calibration.origin, "samples": len(calibration), "sha256": calibration.digest}
     if card and card.recipe:

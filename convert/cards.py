@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.source import Source
+from edgepack.runtime.about import About
 from edgepack.runtime.errors import DataError, EdgepackError
-from edgepack.runtime.manifest import Card, decode_card
+from edgepack.runtime.manifest import FORMAT_VERSION, Card, decode_card
 from edgepack.runtime.steps import prepare
 from edgepack.runtime.tensor import TensorSpec
 
@@ -41,6 +42,20 @@ def find_card(card: Card | str | os.PathLike[str] | None, model: Any, source: So
     for spec in source.outputs:
         _check_labels(name, card, spec)
     return card
+
+
+def about_file(name: str, card: Card | None) -> About:
+    """What every file of the model says of itself; labels that a card gives to its steps alone are the output's too."""
+    import edgepack
+
+    card = card or Card(format_version=FORMAT_VERSION, name=name)
+    in_steps = {
+        output: tuple(step.options["labels"])
+        for output, chain in card.steps.outputs.items()
+        for step in chain
+        if "labels" in step.options
+    }
+    return About(edgepack.__version__, name, in_steps | card.labels, card.meanings)
 
 
 def _path(card: str | os.PathLike[str] | None, model: Any) -> Path | None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ class Census:
     precision: str
     tensor_bytes: dict[str, int]
     operators: dict[str, int]
+    standard: str = ""
+    """The operator set and IR version of an ONNX file."""
 
 
 def take(file_format: str, data: bytes) -> Census:
@@ -35,7 +37,9 @@ def _read_onnx(data: bytes) -> Census:
     operators = Counter(node.op_type for node in model.graph.node)
     dynamic = any(name.endswith("Integer") or name.startswith("DynamicQuantize") for name in operators)
     activations = "float32" if dynamic or not operators["QuantizeLinear"] else "int8"
-    return _census(sizes, operators, activations, dynamic=dynamic)
+    opset = next((one.version for one in model.opset_import if not one.domain), 0)
+    found = _census(sizes, operators, activations, dynamic=dynamic)
+    return replace(found, standard=f"opset {opset}, IR version {model.ir_version}")
 
 
 def _read_tflite(data: bytes) -> Census:

@@ -7,13 +7,14 @@ from edgepack.convert.lowering import Markers
 from edgepack.convert.orders import ONNXOrder
 from edgepack.convert.process import Converter
 from edgepack.convert.source import Frozen, Source
+from edgepack.convert.standard import EXPORTED, Standard
+from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError
 
-OPSET = 18  # read by ONNX Runtime 1.14 and newer
 BATCH = "batch"
 
 
-def export(converter: Converter, source: Source, frozen: Frozen, markers: Markers) -> Any:
+def export(converter: Converter, source: Source, frozen: Frozen, markers: Markers, standard: Standard) -> Any:
     """Write the float32 ONNX model that every precision starts from.
 
     Args:
@@ -21,6 +22,7 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
         source: Whose names the model gets.
         frozen: The model with constant weights.
         markers: How to write the layers that were lowered while it was frozen.
+        standard: The operator set it is written in.
 
     Returns:
         An `onnx.ModelProto` that `onnx.checker` accepts; a free batch axis is named `batch`.
@@ -34,34 +36,61 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
         source.name,
         dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True)),
         dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True)),
-        OPSET,
+        min(standard.opset, EXPORTED),
     )
     graph = frozen.function.graph.as_graph_def(add_shapes=True).SerializeToString()
     data = converter.ask(order, {"graph.pb": graph, "markers.pickle": pickle.dumps(markers)})
     try:
         model = onnx.load_from_string(data)
-        _name_batch(model, source)
+        _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
+        if standard.opset > EXPORTED:
+            model = onnx.version_converter.convert_version(model, standard.opset)
+        model.ir_version = standard.ir_version
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker raises what protobuf raises
         raise ConvertError(f"the ONNX exporter wrote a file that does not hold: {_one_line(error)}") from error
     return model
 
 
-def _name_batch(model: Any, source: Source) -> None:
-    """Write the model's own shapes on inputs and outputs; a free leading axis is called `batch` in all of them."""
-    import edgepack
+def finish(model: Any, standard: Standard, about: About) -> bytes:
+    """Write a model in its standard, with what it says of itself; the same model gives the same bytes.
 
+    Raises:
+        ConvertError: It does not hold, or reads back as another standard.
+    """
+    import onnx
+
+    used = {node.domain for node in model.graph.node} | {one.domain for one in model.functions} | {""}
+    kept = [one for one in model.opset_import if one.domain in used]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    model.ir_version = standard.ir_version  # the quantizer writes its own
+    model.producer_name, model.producer_version = "edgepack", about.edgepack
+    onnx.helper.set_model_props(model, about.entries())
+    data: bytes = model.SerializeToString()
+    found = onnx.load_from_string(data)
+    opsets = {one.domain: one.version for one in found.opset_import}
+    if opsets.get("") != standard.opset or found.ir_version != standard.ir_version:
+        raise ConvertError(f"{standard} was asked, and the file reads opset {opsets.get('')}, IR {found.ir_version}")
+    try:
+        onnx.checker.check_model(found, full_check=True)
+    except Exception as error:  # the checker and shape inference have errors of their own
+        raise ConvertError(f"onnx.checker refuses the file: {_one_line(error)}") from error
+    return data
+
+
+def _name_batch(model: Any, source: Source, batch: int | None) -> None:
+    """Write the model's own shapes on inputs and outputs; a free leading axis is called `batch` in all of them."""
     specs = {spec.name: spec for spec in (*source.inputs, *source.outputs)}
     for value in (*model.graph.input, *model.graph.output):
         for axis, dimension in enumerate(value.type.tensor_type.shape.dim):
             if dimension.HasField("dim_value") and dimension.dim_value > 0:
                 continue
-            size = specs[value.name].shape[axis]
-            if axis and size is not None:
+            size = specs[value.name].shape[axis] if axis else batch
+            if size is not None:
                 dimension.dim_value = size
             else:
                 dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"
-    model.producer_name, model.producer_version = "edgepack", edgepack.__version__
 
 
 def _one_line(error: Exception) -> str:

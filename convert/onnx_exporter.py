@@ -12,8 +12,10 @@ from edgepack.convert.orders import ONNXOrder
 
 def convert(order: ONNXOrder, folder: Path) -> bytes:
     """Write what the order says; raises what the exporter and its handlers raise."""
+    import tf2onnx.utils
     from tf2onnx.convert import _convert_common
 
+    tf2onnx.utils.INTERNAL_NAME = 1  # it goes on counting from model to model, and the numbers end up in names
     # Written by the process that asks, and by no one else.
     markers = pickle.loads((folder / "markers.pickle").read_bytes())
     with _collecting():

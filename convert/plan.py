@@ -1,12 +1,14 @@
 """What was asked of a conversion, checked before any long work begins."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from edgepack.convert.precisions import PRECISIONS, Precision, find
+from edgepack.convert.shapes import Shape, Shapes, batch_of, read_shapes
+from edgepack.convert.standard import Standard, choose
 from edgepack.runtime.errors import InputError, MissingExtraError, OutputError, UnknownNameError
 from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import check_pack_output
@@ -28,6 +30,10 @@ class Plan:
     targets: tuple[str, ...]
     precisions: tuple[Precision, ...]
     batch: int | str
+    shapes: Mapping[str, Shape]
+    """Sizes for free axes, by input name."""
+    standard: Standard
+    """Of the ONNX files."""
     bare: str | None
     """The format of the one bare file that is written instead of a pack."""
 
@@ -37,7 +43,10 @@ def make_plan(
     targets: str | Sequence[str],
     precisions: str | Sequence[str],
     batch: int | str,
+    input_shapes: Shapes | None = None,
     *,
+    opset: int | None = None,
+    min_onnxruntime: str | None = None,
     force: bool,
 ) -> Plan:
     """Check what was asked; the arguments are those of `convert_model`.
@@ -58,8 +67,10 @@ def make_plan(
         raise InputError(
             f"nothing to build: give a target ({', '.join(TARGETS)}) and a precision ({', '.join(PRECISIONS)})"
         )
-    if not (batch in {"auto", "dynamic"} or (isinstance(batch, int) and batch > 0)):
+    if not (batch in {"auto", "dynamic"} or (type(batch) is int and batch > 0)):
         raise InputError(f"batch is {batch!r}; it takes 'auto', 'dynamic' or a number of rows from 1")
+    shapes = read_shapes(input_shapes)
+    batch = batch_of(shapes, batch)
     as_folder = str(output).endswith(("/", os.sep))
     path = check_pack_output(output, force=force)
     bare = next((name for name, ending in FORMATS.items() if path.suffix == ending and not as_folder), None)
@@ -69,8 +80,11 @@ def make_plan(
         raise OutputError(
             f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
         )
+    standard = choose(opset, min_onnxruntime)
+    if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
+        raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
-    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, bare)
+    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, shapes, standard, bare)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

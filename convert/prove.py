@@ -1,6 +1,6 @@
 """Hold a file against Keras: load it in its own light engine, run it, compare, and read its precision back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,13 +9,14 @@ from edgepack.convert import metrics
 from edgepack.convert.census import Census, take
 from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
+from edgepack.convert.shapes import Stretched
 from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
 from edgepack.runtime.compare import Parity, compare
 from edgepack.runtime.errors import EdgepackError
 from edgepack.runtime.manifest import Metric
 from edgepack.runtime.session import Session
-from edgepack.runtime.tensor import Array
+from edgepack.runtime.tensor import Array, describe
 
 _ROWS = 3  # that are run alone, and together
 _MARGIN = 4.0  # how much further than here another device may be from the golden outputs
@@ -31,6 +32,8 @@ class Question:
     golden_rows: tuple[int, ...]
     max_drop: float | None
     """How much of the task metric, or of the agreement where there are no labels, may be lost; None is not asked."""
+    stretched: Stretched | None = None
+    """Rows of other sizes; None where no axis is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         outputs = _in_pieces(session, question.samples)
         parity = compare(question.reference, outputs)
         reasons += _batches(session, question, precision)
+        reasons += _other_sizes(session, question, precision)
     except (EdgepackError, ValueError) as error:
         return Proof((*reasons, str(error)), found, engine=engine)
     metric = _metric(question, outputs)
@@ -104,6 +108,20 @@ def _batches(session: Session, question: Question, precision: Precision) -> list
     ):
         reasons += [f"{how}: {reason}" for reason in compare(wanted, found).failures(precision.budget)]
     return reasons
+
+
+def _other_sizes(session: Session, question: Question, precision: Precision) -> list[str]:
+    """Why the file is wrong at other sizes of the model's free axes; empty where it is right, or none is free."""
+    other = question.stretched
+    if other is None:
+        return []
+    sizes = ", ".join(f"{name} {describe(array.shape)}" for name, array in other.inputs.items())
+    try:
+        found = session.run(other.inputs)
+        reasons: Sequence[str] = compare(other.reference, found).failures(precision.budget)
+    except (EdgepackError, ValueError) as error:
+        reasons = [str(error)]
+    return [f"with {sizes}: {'; '.join(reasons)}; {other.hint}"] if reasons else []
 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:

@@ -11,13 +11,16 @@ from edgepack.quiet import quiet
 from edgepack.runtime.errors import ConvertError
 
 
-def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], calibration: Samples | None) -> bytes:
-    """Write one ONNX file.
+def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], calibration: Samples | None) -> Any:
+    """Write a model in one precision.
 
     Args:
         model: The float32 `onnx.ModelProto`; it is left as it is.
         write: A precision's `onnx`.
         calibration: Real samples; needed where the precision's ranges are calibrated.
+
+    Returns:
+        An `onnx.ModelProto`.
 
     Raises:
         ConvertError: The quantizer refuses the model; the message is its own.
@@ -29,12 +32,11 @@ def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], cali
     with quiet(), tempfile.TemporaryDirectory() as folder:
         root.setLevel(logging.ERROR)
         try:
-            data: bytes = write(copied, calibration, Path(folder)).SerializeToString()
+            return write(copied, calibration, Path(folder))
         except Exception as error:  # the quantizer raises what its handlers raise
             raise ConvertError(f"the ONNX quantizer refuses the model: {' '.join(str(error).split())[:400]}") from error
         finally:
             root.setLevel(level)
-    return data
 
 
 def prepared(model: Any, folder: Path) -> Path:

@@ -23,6 +23,8 @@ COLUMNS = (
     "verdict",
 )
 
+_HELD = ("variant", "constants", "operators", "standard", "fully delegated")
+
 
 class Result(msgspec.Struct, frozen=True):
     """One variant: what was measured, and why it was left out where it was."""
@@ -40,15 +42,17 @@ class Result(msgspec.Struct, frozen=True):
     engine: str
     undelegated: tuple[str, ...]
     """Operators of a TFLite file that XNNPACK left to the interpreter; empty when it took all."""
+    standard: str
+    """The operator set and IR version of an ONNX file, read back from it."""
     p50_us: float | None
     """Median latency of one row on one thread, through a session, on the machine that converted."""
 
     @property
     def delegation(self) -> str:
-        """Whether XNNPACK took every operator of a TFLite file, and if not, which it left."""
-        if self.format != "tflite" or not self.operators:
+        """Whether XNNPACK took every operator of a TFLite file that runs, and if not, which it left."""
+        if self.format != "tflite" or self.parity is None:
             return "–"
-        return "wholly" if not self.undelegated else "not: " + ", ".join(sorted(set(self.undelegated)))
+        return "yes" if not self.undelegated else "no, because " + ", ".join(sorted(set(self.undelegated)))
 
     @property
     def verdict(self) -> str:
@@ -99,14 +103,14 @@ class Report(msgspec.Struct, frozen=True):
             for row, one in zip(self.rows(), self.results, strict=True)
         )
         held = tuple(
-            (one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators), one.delegation)
+            (one.variant, _counts(one.tensor_bytes, " B"), _counts(one.operators), one.standard or "–", one.delegation)
             for one in self.results
         )
         sections: list[page.Section] = [
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),
-            page.Table("What the files hold", ("variant", "constants", "operators", "delegated"), held),
+            page.Table("What the files hold", _HELD, held),
             *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]

@@ -94,6 +94,13 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
     return Samples(checked, _check_labels(labels, rows, source, purpose), origin)
 
 
+def in_batches(array: Array, size: int) -> Array:
+    """Rows as `(pieces, size, …)`, for what takes a fixed number at once; the last piece is filled up with its last."""
+    missing = -len(array) % size
+    filled = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+    return filled.reshape(-1, size, *array.shape[1:])
+
+
 def random_samples(source: Source, count: int, seed: int = 0) -> Samples:
     """Random samples where none were given, from the ranges the model declares; free axes are 16 long."""
     rng = np.random.default_rng(seed)

@@ -137,8 +137,36 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
     Raises:
         ModelError: The model cannot be traced for that batch.
     """
-    import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    batch = source.batch or batch
+    concrete = traced(source, batch)
+    with quiet():
+        try:
+            function = convert_variables_to_constants_v2(
+                concrete, lower_control_flow=not functional, aggressive_inlining=functional
+            )
+            if source.run and batch:
+                function = savedmodel.with_rows(function, batch)
+        except Exception as error:  # what the freezing raises is not written down anywhere
+            raise _untraceable(batch, error) from error
+    if len(function.inputs) != len(source.inputs):
+        raise ModelError(
+            f"model {source.name!r} keeps a look-up table or other state that a file cannot hold "
+            "(StringLookup, TextVectorization, …): take that layer out and feed the model its output"
+        )
+    return Frozen(
+        function, tuple(tensor.name for tensor in function.inputs), tuple(tensor.name for tensor in function.outputs)
+    )
+
+
+def traced(source: Source, batch: int | None) -> Any:
+    """The model in inference mode as a concrete function of tensors, its outputs in the order of the source's.
+
+    Raises:
+        ModelError: The model cannot be traced for that batch (None: any number of rows).
+    """
+    import tensorflow as tf
 
     batch = source.batch or batch
     specs = [
@@ -153,24 +181,13 @@ def freeze(source: Source, batch: int | None, *, functional: bool = False) -> Fr
 
     with quiet():
         try:
-            traced = tf.function(forward).get_concrete_function(*specs)
-            function = convert_variables_to_constants_v2(
-                traced, lower_control_flow=not functional, aggressive_inlining=functional
-            )
-            if source.run and batch:
-                function = savedmodel.with_rows(function, batch)
+            return tf.function(forward).get_concrete_function(*specs)
         except Exception as error:  # a layer may raise anything while it is traced
-            raise ModelError(
-                f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}"
-            ) from error
-    if len(function.inputs) != len(source.inputs):
-        raise ModelError(
-            f"model {source.name!r} keeps a look-up table or other state that a file cannot hold "
-            "(StringLookup, TextVectorization, …): take that layer out and feed the model its output"
-        )
-    return Frozen(
-        function, tuple(tensor.name for tensor in function.inputs), tuple(tensor.name for tensor in function.outputs)
-    )
+            raise _untraceable(batch, error) from error
+
+
+def _untraceable(batch: int | None, error: Exception) -> ModelError:
+    return ModelError(f"the model cannot be traced for {batch or 'any number of'} rows: {_one_line(error)}")
 
 
 def _describe(model: Any, name: str, input_signature: Any) -> Source:

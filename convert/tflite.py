@@ -3,20 +3,28 @@
 import io
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import Precision
 from edgepack.convert.process import Converter
-from edgepack.convert.samples import Samples
+from edgepack.convert.samples import Samples, in_batches
 from edgepack.convert.source import Frozen, Source
+from edgepack.runtime.about import About
+from edgepack.runtime.engines.tflite_file import METADATA
 from edgepack.runtime.tensor import TensorSpec
 
 _SIGNATURE = "serving_default"
 
 
 def export(
-    converter: Converter, source: Source, frozen: Frozen, precision: Precision, calibration: Samples | None
+    converter: Converter,
+    source: Source,
+    frozen: Frozen,
+    precision: Precision,
+    calibration: Samples | None,
+    about: About,
 ) -> bytes:
     """Write one TFLite file.
 
@@ -26,22 +34,26 @@ def export(
         frozen: The model with constant weights.
         precision: How it stores numbers.
         calibration: Real samples; needed where the precision's ranges are calibrated.
+        about: What the file says of itself.
 
     Raises:
         ConvertError: The converter refuses the model, or crashed on it.
     """
     files = {"graph.pb": frozen.function.graph.as_graph_def().SerializeToString()}
     if precision.needs_calibration and calibration:
-        arrays: dict[str, Any] = {str(index): calibration.inputs[spec.name] for index, spec in enumerate(source.inputs)}
+        rows = frozen.function.inputs[0].shape[0] or 1
+        arrays: dict[str, Any] = {
+            str(index): in_batches(calibration.inputs[spec.name], rows) for index, spec in enumerate(source.inputs)
+        }
         packed = io.BytesIO()
         np.savez(packed, **arrays)
         files["calibration.npz"] = packed.getvalue()
     order = TFLiteOrder(frozen.inputs, frozen.outputs, precision.name)
-    return _rename(converter.ask(order, files), source, frozen)
+    return _finish(converter.ask(order, files), source, frozen, about)
 
 
-def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
-    """Give a file the model's names: on its tensors and in one signature, in the model's order."""
+def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
+    """Give a file the model's names: on its tensors and in one signature, in the model's order; and its metadata."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
@@ -58,9 +70,21 @@ def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
     signature.outputs = _name_tensors(schema, graph, graph.outputs, source.outputs, frozen.outputs)
     model.signatureDefs = [signature]
+    _describe(schema, model, about)
     builder = Aligned(len(data) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _describe(schema: Any, model: Any, about: About) -> None:
+    """Say what the file is: in its description, and as JSON in a metadata entry of edgepack's own."""
+    model.description = f"{about.name}, written by edgepack {about.edgepack}".encode()
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(msgspec.json.encode(about.entries()), np.uint8)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or ()), entry]
 
 
 def _name_tensors(

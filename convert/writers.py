@@ -9,6 +9,7 @@ from edgepack.convert.precisions import Precision
 from edgepack.convert.process import Converter
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Frozen, Source, freeze
+from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError, ModelError
 
 Writer = Callable[[Precision], bytes]
@@ -16,9 +17,10 @@ Writer = Callable[[Precision], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What writers share: the process of the converters, and the notes for the report."""
+    """What writers share: the process of the converters, what files say of themselves, and notes for the report."""
 
     converter: Converter
+    about: About
     notes: list[str]
 
 
@@ -28,7 +30,9 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None, tool
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         def write(precision: Precision) -> bytes:
             if precision.name not in written:
-                written[precision.name] = tflite.export(tools.converter, source, frozen, precision, calibration)
+                written[precision.name] = tflite.export(
+                    tools.converter, source, frozen, precision, calibration, tools.about
+                )
             return written[precision.name]
 
         del markers
@@ -43,8 +47,11 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None, tools:
     batch = plan.batch if isinstance(plan.batch, int) else None
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
-        model = onnx.export(tools.converter, source, frozen, markers)
-        return lambda precision: quantizer.quantize(model, precision.onnx, calibration)
+        def write(precision: Precision) -> bytes:
+            return onnx.finish(quantizer.quantize(model, precision.onnx, calibration), plan.standard, tools.about)
+
+        model = onnx.export(tools.converter, source, frozen, markers, plan.standard)
+        return write
 
     return _lowered("onnx", source, batch, tools.notes, prepare)
 

@@ -1,13 +1,14 @@
 """The commands `run`, `inspect`, `verify` and `devices`: thin skins over the runtime."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
+from msgspec.structs import replace
 
 from edgepack import console
 from edgepack.quiet import quiet
@@ -102,8 +103,7 @@ def inspect(model: Path, /, *, json: Json = False) -> int:
             console.show(
                 f"steps {kind} {name}: " + " → ".join(f"{step.step} {_options(step.options)}".strip() for step in steps)
             )
-    for name, labels in manifest.labels.items():
-        console.show(f"labels of {name}: {', '.join(labels[:20])}{' …' if len(labels) > 20 else ''}")
+    _show_labels(manifest.labels)
     for key, value in manifest.provenance.items():
         console.show(f"{key}: {_options(value) if isinstance(value, dict) else value}")
     if unlisted:
@@ -228,21 +228,34 @@ def _line(result: Any) -> str:
 
 
 def _inspect_file(session: Session, path: Path, *, json: bool) -> int:
+    about = session.about
+    inputs, outputs = (
+        [replace(spec, meaning=about.meanings.get(spec.name, "")) for spec in specs]
+        for specs in (session.inputs, session.outputs)
+    )
     facts = {
         "file": str(path), "size_bytes": path.stat().st_size, "engine": session.engine.description,
-        "placement": dict(session.placement), "inputs": session.inputs, "outputs": session.outputs,
+        "placement": dict(session.placement), "about": about, "inputs": inputs, "outputs": outputs,
     }  # fmt: skip
     if json:
         console.show_json(facts)
         return 0
     console.show(f"{path}: {facts['size_bytes']:,} bytes, opened by {facts['engine']}")
-    _show_tensors([("input", spec) for spec in session.inputs] + [("output", spec) for spec in session.outputs])
+    if about.edgepack:
+        console.show(f"{about.name or 'a model'}, written by edgepack {about.edgepack}")
+    _show_tensors([("input", spec) for spec in inputs] + [("output", spec) for spec in outputs])
+    _show_labels(about.labels)
     return 0
 
 
 def _show_tensors(rows: list[tuple[str, Any]]) -> None:
     cells = [(kind, spec.name, describe(spec.shape, spec.dtype), spec.meaning) for kind, spec in rows]
     console.show_table("Tensors", ("", "name", "type and shape", "meaning"), cells)
+
+
+def _show_labels(found: Mapping[str, Sequence[str]]) -> None:
+    for name, labels in found.items():
+        console.show(f"labels of {name}: {', '.join(labels[:20])}{' …' if len(labels) > 20 else ''}")
 
 
 def _variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

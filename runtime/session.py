@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgepack.runtime import batches
+from edgepack.runtime.about import About, read_about
 from edgepack.runtime.engines.base import Engine, EngineName, closed
 from edgepack.runtime.errors import (
     EngineError,
@@ -20,6 +21,7 @@ from edgepack.runtime.manifest import Manifest, Steps
 from edgepack.runtime.steps import prepare
 from edgepack.runtime.steps.samples import Preparation, text_input
 from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
+from edgepack.runtime.wide import Wide
 
 
 class Session:
@@ -57,6 +59,7 @@ class Session:
         self._names = [spec.name for spec in self.outputs]
         self._order = [by_name[name] for name in self._names]
         self._engine_run: batches.Run = engine.run
+        self._wide = Wide(engine, self._batch, getattr(engine, "resized", None)) if self._batch else None
         plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
         self._call = one_tensor(engine, self.inputs[0], self._names, self._batch) if plain else no_answer
         self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
@@ -128,11 +131,18 @@ class Session:
             )
         return self._prepared(samples)
 
+    @property
+    def about(self) -> About:
+        """What the file says of itself: name, labels, meanings. Anybody may have written it."""
+        return read_about(self._engine.metadata)
+
     def close(self) -> None:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
         self._call = no_answer
         if self._engine_run is not closed:
             self._engine_run = closed
+            if self._wide:
+                self._wide.close()
             self._engine.close()
 
     def __enter__(self) -> "Session":
@@ -175,9 +185,9 @@ class Session:
             if nothing is None:
                 raise InputError("got no rows; the model's output shape is only known by running: give 1 or more")
             return nothing
-        if self._batch is None or rows == self._batch:
+        if self._wide is None or rows == self._batch:
             return self._engine_run(feeds)
-        return batches.run_in_pieces(self._engine_run, feeds, rows, self._batch)
+        return self._wide.run(feeds, rows)
 
     def _readable(self, row: dict[str, Array]) -> Any:
         """One row of outputs as a person reads it."""

@@ -12,6 +12,7 @@ class FakeEngine:
     name = EngineName("fake", "Fake engine 1.0")
     provider = "cpu"
     placement: Mapping[str, int] = {"Fake": 1}
+    metadata: Mapping[str, str] = {}
 
     def __init__(
         self,

@@ -24,6 +24,6 @@ class Precision:
     """How far another device may be from the golden outputs at least, as a share of their largest magnitude."""
     tflite: Callable[[Any, Sequence[Array] | None], None]
     """Sets up a `tf.lite.TFLiteConverter` that has the built-in operators alone; with the calibration samples, an
-    array an input."""
+    array `(pieces, rows, …)` an input, as many rows as the file takes at once."""
     onnx: Callable[[Any, Samples | None, Path], Any]
     """Returns the model in this precision; it may change the float32 one it is given, and write to the folder."""

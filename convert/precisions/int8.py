@@ -6,7 +6,7 @@ from typing import Any
 
 from edgepack.convert.precisions.base import Precision
 from edgepack.convert.quantizer import prepared
-from edgepack.convert.samples import Samples
+from edgepack.convert.samples import Samples, in_batches
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
@@ -18,8 +18,8 @@ def _tflite(converter: Any, calibration: Sequence[Array] | None) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     # Operators without an int8 kernel stay in float; the census in the report counts them.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
-    rows = range(len(calibration[0]))
-    converter.representative_dataset = lambda: ([array[row : row + 1] for array in calibration] for row in rows)
+    pieces = range(len(calibration[0]))
+    converter.representative_dataset = lambda: ([array[piece] for array in calibration] for piece in pieces)
 
 
 def _onnx(model: Any, calibration: Samples | None, folder: Path) -> Any:
@@ -31,7 +31,7 @@ def _onnx(model: Any, calibration: Samples | None, folder: Path) -> Any:
     quantize_static(
         prepared(model, folder),
         quantized,
-        _Reader(calibration),
+        _Reader(calibration, rows=model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # Unsigned activations with signed weights have the fastest kernels on x86 and on ARM.
@@ -42,16 +42,16 @@ def _onnx(model: Any, calibration: Samples | None, folder: Path) -> Any:
 
 
 class _Reader:
-    """Hands calibration samples to the quantizer, one at a time."""
+    """Hands calibration samples to the quantizer, as many at a time as the model takes."""
 
-    def __init__(self, samples: Samples) -> None:
-        self._samples = samples
-        self._rows: Iterator[int] = iter(range(len(samples)))
+    def __init__(self, samples: Samples, rows: int) -> None:
+        self._inputs = {name: in_batches(array, rows) for name, array in samples.inputs.items()}
+        self._pieces: Iterator[int] = iter(range(len(next(iter(self._inputs.values())))))
 
     def get_next(self) -> dict[str, Any] | None:
-        """The next sample with a batch axis, or None at the end."""
-        row = next(self._rows, None)
-        return None if row is None else {name: array[row : row + 1] for name, array in self._samples.inputs.items()}
+        """The next rows, or None at the end."""
+        piece = next(self._pieces, None)
+        return None if piece is None else {name: array[piece] for name, array in self._inputs.items()}
 
 
 INT8 = Precision(

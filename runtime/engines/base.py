@@ -53,6 +53,10 @@ class Engine(Protocol):
     def placement(self) -> Mapping[str, int]:
         """How many operators run on each of the library's own providers."""
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the file says of itself, text by name. Anybody may have written it."""
+
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays that come back belong to the caller.
 

@@ -1,5 +1,6 @@
 """LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
 
+import contextlib
 import threading
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -11,7 +12,7 @@ import numpy as np
 
 from edgepack.runtime.engines import delegation
 from edgepack.runtime.engines.base import EngineName, closed
-from edgepack.runtime.engines.tflite_file import reason_to_refuse
+from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -24,13 +25,25 @@ _LIBRARIES = {
     ),
 }
 
+_ROW_BY_ROW = {"CAST", "GATHER"}  # operators of the interpreter itself whose rows cannot depend on one another
+_MOST_WIDE_BYTES = 2**26  # that a file laid out for more rows may take: nets that need more gain little by it
+
+_LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that cannot be laid out at size 1
+
 
 class LitertEngine:
     """A TFLite file in the LiteRT interpreter on the CPU (XNNPACK, where it takes the operators)."""
 
-    def __init__(self, data: bytes, *, providers: tuple[str, ...], threads: int) -> None:
-        """Open the file; raises `EngineError` with the engine's own words where it refuses it."""
-        del providers  # there is one for now
+    def __init__(self, data: bytes, *, providers: tuple[str, ...], threads: int, rows: int | None = None) -> None:
+        """Open the file; raises `EngineError` with the engine's own words where it refuses it.
+
+        Args:
+            data: The whole file.
+            providers: There is one for now.
+            threads: How many threads one call may use.
+            rows: How many rows every input is resized to; None leaves the file's own sizes.
+        """
+        del providers
         module = next(name for name in _LIBRARIES if find_spec(name))
         distribution, remark = _LIBRARIES[module]
         description = f"{distribution} {version(distribution)}"
@@ -39,7 +52,9 @@ class LitertEngine:
         interpreter = import_module(f"{module}.interpreter").Interpreter
         try:
             self._interpreter = interpreter(model_content=data, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            if rows:
+                _resize(self._interpreter, rows)
+            _allocate(self._interpreter)
             inputs, outputs = _tensors(self._interpreter)
             self.placement: Mapping[str, int] = _placement(self._interpreter)
         except (ValueError, RuntimeError, TypeError) as error:
@@ -49,6 +64,7 @@ class LitertEngine:
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
         self._input_indices = [(name, detail["index"]) for name, detail in inputs]
         self._output_indices = [detail["index"] for _, detail in outputs]
+        self._data, self._threads = data, threads
         self._lock = threading.Lock()  # an interpreter holds one set of tensors
         self._only_output = self._output_indices[0] if len(outputs) == 1 else None
         self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
@@ -61,9 +77,31 @@ class LitertEngine:
         return "cpu"
 
     @property
+    def metadata(self) -> Mapping[str, str]:
+        """What edgepack wrote into the file."""
+        return metadata(self._data)
+
+    @property
     def undelegated(self) -> tuple[str, ...]:
         """Names of the operators that XNNPACK left to the interpreter."""
         return tuple(delegation.remaining(getattr(self._interpreter, "_get_ops_details", list)()))
+
+    def resized(self, rows: int) -> "LitertEngine":
+        """The same file laid out for another number of rows, which may be wrong: hold it against the rows themselves.
+
+        Raises:
+            EngineError: The file has loops or state, which some calls cannot prove to be right; or it would take much
+                memory, or is refused.
+        """
+        if self._has_free_sizes:
+            raise EngineError(f"{self.name.description} lays files with free sizes out as they come")
+        left = sorted({*self.undelegated} - _ROW_BY_ROW)
+        if left or "XNNPACK" not in self.placement:
+            raise EngineError(f"{self.name.description} resizes no file with {', '.join(left) or 'unknown operators'}")
+        needed = len(self._data) + rows * _activation_bytes(self._interpreter)
+        if needed > _MOST_WIDE_BYTES:
+            raise EngineError(f"{rows} rows at once would take {needed:,} bytes; at most {_MOST_WIDE_BYTES:,} are used")
+        return LitertEngine(self._data, providers=(), threads=self._threads, rows=rows)
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
@@ -95,7 +133,42 @@ class LitertEngine:
         """Give the memory back; a run that is under way ends first."""
         with self._lock:
             self._set = self._invoke = self._get = closed
-            self._interpreter = None
+            self._interpreter, self._data = None, b""
+
+
+def _allocate(interpreter: Any) -> None:
+    """Lay memory out; where sizes are free, at the first of some sizes that the file can be laid out for."""
+    try:
+        interpreter.allocate_tensors()
+    except RuntimeError:  # a free size counts as 1, which pooling may make nothing of
+        shapes = [(detail["index"], detail.get("shape_signature", ())) for detail in interpreter.get_input_details()]
+        if not any(-1 in signature for _, signature in shapes):
+            raise
+        for size in _LIKELY_SIZES:
+            for index, signature in shapes:
+                sizes = [size if axis and old < 0 else abs(old) for axis, old in enumerate(signature)]
+                interpreter.resize_tensor_input(index, sizes)
+            with contextlib.suppress(RuntimeError):
+                interpreter.allocate_tensors()
+                return
+        raise
+
+
+def _resize(interpreter: Any, rows: int) -> None:
+    """Give every input that many rows, before memory is laid out."""
+    for detail in interpreter.get_input_details():
+        interpreter.resize_tensor_input(detail["index"], (rows, *detail["shape"][1:]))
+
+
+def _activation_bytes(interpreter: Any) -> int:
+    """What all operators together write in one run."""
+    details = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
+    written = {int(index) for operator in interpreter._get_ops_details() for index in operator["outputs"]}
+    return sum(
+        int(np.prod(details[index]["shape"])) * np.dtype(details[index]["dtype"]).itemsize
+        for index in written
+        if index in details
+    )
 
 
 def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:

@@ -70,6 +70,12 @@ class OnnxEngine:
             counts[part.ep_name] += len(part.get_nodes())
         return dict(counts)
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The file's own `metadata_props`."""
+        found: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return found
+
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
         try:

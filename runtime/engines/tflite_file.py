@@ -3,8 +3,12 @@
 import math
 import struct
 
+import msgspec
+
 _MOST_TENSOR_BYTES = 2**31
 _MOST_AXES = 32
+
+METADATA = "edgepack"  # the name of the metadata entry that edgepack writes, JSON with text by name
 
 # table -> field number -> what lies there: a table, a list of tables (*), or a list of numbers of so many bytes
 _FIELDS: dict[str, dict[int, str | int]] = {
@@ -41,6 +45,42 @@ def reason_to_refuse(data: bytes) -> str:
     if largest > _MOST_TENSOR_BYTES:
         return f"it claims a tensor of {largest:,} bytes; at most {_MOST_TENSOR_BYTES:,} are taken"
     return ""
+
+
+def metadata(data: bytes) -> dict[str, str]:
+    """What edgepack wrote into a file about it, text by name; empty where there is nothing of the kind."""
+    try:
+        content = _entry(data, METADATA.encode())
+        return msgspec.json.decode(content, type=dict[str, str])
+    except (struct.error, OverflowError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _entry(data: bytes, name: bytes) -> bytes:
+    """The content of a metadata entry; raises as `_walk` does, and for want of one too."""
+    places = _places(data, _number(data, 0))
+    buffers, entries = ([] if at == 0 else _tables(data, at) for at in ((*places, *[0] * 7)[4], (*places, *[0] * 7)[6]))
+    for entry in entries:
+        called, which = (*_places(data, entry), 0, 0)[:2]
+        number = _number(data, which) if which else 0
+        if called and _bytes(data, called) == name and number < len(buffers):
+            content = (*_places(data, buffers[number]), 0)[0]
+            return _bytes(data, content) if content else b""
+    raise OverflowError
+
+
+def _tables(data: bytes, at: int) -> list[int]:
+    """Where the tables of a list lie."""
+    at += _number(data, at)
+    return [at + 4 + 4 * index + way for index, way in enumerate(_numbers(data, at, "I"))]
+
+
+def _bytes(data: bytes, at: int) -> bytes:
+    at += _number(data, at)
+    length = _number(data, at)
+    if at + 4 + length > len(data):
+        raise OverflowError
+    return data[at + 4 : at + 4 + length]
 
 
 def _walk(data: bytes) -> tuple[int, int]:

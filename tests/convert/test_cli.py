@@ -98,3 +98,41 @@ def test_a_report_that_is_there_needs_force(files: Path, capsys: pytest.CaptureF
     assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack")]) == 1
     assert "toy.report.html exists already; pass --force" in capsys.readouterr().err
     assert (files / "toy.report.html").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--input-shape", "image=1,9,9,1"], "the shape asked for input 'image' is (1, 9, 9, 1); the model has"),
+        (["--input-shape", "picture=1,8,8,1"], "there is an input shape for 'picture', and the model takes image"),
+        (["--input-shape", "8x8"], "input shape '8x8' has the size '8x8'; it takes one number for each axis"),
+        (["--input-shape", "2,8,8,1", "--batch", "3"], "has a batch of 2, but the batch is 3 already"),
+        (["--batch", "²"], "--batch is '²'; it takes auto, dynamic or a number"),
+        (["--opset", "9"], "opset is 9; it takes 14 to 21"),
+        (["--min-onnxruntime", "1.2"], "min_onnxruntime is '1.2'; it takes a version from 1.8"),
+        (["--opset", "21", "--min-onnxruntime", "1.17"], "reads operator sets up to 20, and opset 21 was asked"),
+        (["--target", "tflite", "--opset", "18"], "no ONNX file is written"),
+    ],
+    ids=["fixed-size", "name", "no-shape", "two-batches", "batch", "opset", "old-runtime", "contradiction", "no-onnx"],
+)
+def test_shapes_and_versions_that_cannot_be_met_are_one_line(
+    files: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack"), *options]) == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (files / "toy.edgepack").exists()
+
+
+def test_a_shape_a_batch_and_a_version_are_taken(files: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        ["convert", str(files / "toy.keras"), "-o", str(files / "toy.edgepack"), "--input-shape", "image=2,8,8,1",
+         "--min-onnxruntime", "1.12"]
+    )  # fmt: skip
+    assert code == 0
+    assert "tflite-float32 fully delegated to XNNPACK: yes" in capsys.readouterr().out
+    report = json.loads((files / "toy.report.json").read_text())
+    assert [one["standard"] for one in report["results"]] == ["", "opset 17, IR version 8"]
+    assert report["provenance"]["onnx"] == {"standard": "opset 17, IR version 8", "min_onnxruntime": "1.12"}
+    page = (files / "toy.report.html").read_text()
+    assert "fully delegated" in page
+    assert "opset 17, IR version 8" in page
