@@ -31,7 +31,7 @@ from edgepack.convert.lowering.recurrence import States, call_with, cells_of, re
 from edgepack.runtime.tensor import Array
 
 _UNROLLED_STEPS = 64
-_PACKED_BYTES = 4 << 20  # of recurrent kernels, unrolled: more falls out of the caches of small devices
+_PACKED_BYTES = 3 << 20  # of recurrent kernels, unrolled: more falls out of the caches of small devices
 _BLOCK_STEPS = 8
 _BLOCK_BYTES = 512 << 10  # of recurrent kernels in a block
 
@@ -75,11 +75,15 @@ def lower(layer: Any, markers: Markers) -> Call | None:
             markers.notes.append(line)
 
     def run(sequences: Any, states: list[States], mask: Any, whole: bool) -> tuple[Any, list[States]]:
+        import tensorflow as tf
+
         last = []
         for index, (cell, given) in enumerate(zip(cells, states, strict=True)):
             note(_described(cell, sequences.shape[1]))
             sequences, final = _run(cell, sequences, given, mask, whole=whole or index + 1 < len(cells))
             last.append(final)
+        if layer.return_state and not whole:  # a file gives one tensor out but once, and this is a state too
+            sequences = tf.maximum(sequences, sequences)
         return sequences, last
 
     lowered = call_with(layer, run)
@@ -174,8 +178,8 @@ def _loop(cell: _Cell, sequences: Sequence[Any], carried: Carried, block: int, *
 
     written = []
     if whole:
-        length = turns * block
-        written = [tf.repeat(tf.zeros_like(carried[0])[:, tf.newaxis], length, axis=1)]
+        rows = carried[0].shape[0] or tf.shape(carried[0])[0]
+        written = [tf.zeros([rows, turns * block, *carried[0].shape[1:]])]
     _, written, carried = tf.while_loop(lambda index, *_: index < turns, turn, (0, written, list(carried)))
     return (written[0] if whole else None), list(carried)
 
