@@ -54,7 +54,7 @@ def measure_overhead(pack: Path, *, rounds: int = 60, laps: int = 100) -> tuple[
 def _compare(
     pack: Path, variant: str, file_format: str, data: bytes, feeds: dict[str, Array], rounds: int, laps: int
 ) -> Overhead:
-    by_hand = _BY_HAND[file_format](data, feeds)
+    by_hand = BY_HAND[file_format](data, feeds)
     with load(pack, variant=variant, threads=1) as session:
         ours, theirs = [], []
         for _ in range(rounds):
@@ -93,7 +93,8 @@ def _tflite_by_hand(data: bytes, feeds: Mapping[str, Array]) -> Callable[[], obj
     return call
 
 
-_BY_HAND: dict[str, Callable[[bytes, Mapping[str, Array]], Callable[[], object]]] = {
+# format -> the engine that runs it, called by hand: takes the file and one row, gives the call
+BY_HAND: dict[str, Callable[[bytes, Mapping[str, Array]], Callable[[], object]]] = {
     "onnx": _onnx_by_hand,
     "tflite": _tflite_by_hand,
 }

@@ -17,7 +17,12 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "SimpleRNN": "edgepack.convert.lowering.recurrent:lower",
         "RNN": "edgepack.convert.lowering.recurrent:lower",
     },
-    "tflite": {},
+    "tflite": {
+        "LSTM": "edgepack.convert.lowering.recurrent_tflite:lower",
+        "GRU": "edgepack.convert.lowering.recurrent_tflite:lower",
+        "SimpleRNN": "edgepack.convert.lowering.recurrent_tflite:lower",
+        "RNN": "edgepack.convert.lowering.recurrent_tflite:lower",
+    },
 }
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
+from edgepack.convert.lowering.recurrence import States, call_with, cells_of, refuse_memory
 from edgepack.runtime.tensor import Array
 
 # activation of Keras -> (ONNX name, alpha, beta); None is ONNX's own default
@@ -48,47 +49,45 @@ class _Weights:
 
 
 def lower(layer: Any, markers: Markers) -> Call | None:
-    """The fused form of a recurrent layer, or None where its cell, activation or state has none."""
-    weights = None if layer.stateful else _read(layer.cell)
-    if weights is None:
+    """The fused form of a recurrent layer, or None where a cell or an activation has none.
+
+    Raises:
+        ModelError: The layer is stateful.
+    """
+    refuse_memory(layer)
+    cells = [_read(cell) for cell in cells_of(layer)]
+    weights = [one for one in cells if one is not None]
+    if len(weights) < len(cells):
         markers.notes.append(f"{layer.name}: kept as a loop, since its cell has no fused form")
         return None
-    markers.notes.append(f"{layer.name}: one ONNX {weights.operator} node")
+    markers.notes += [f"{layer.name}: one ONNX {one.operator} node" for one in weights]
 
-    def call(sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        del training
-        return _run(layer, weights, markers, sequences, initial_state, mask)
+    def run(sequences: Any, states: list[States], mask: Any, whole: bool) -> tuple[Any, list[States]]:
+        return _run(weights, markers, sequences, states, mask, whole=whole)
 
-    return call
+    return call_with(layer, run)
 
 
-def _run(layer: Any, weights: _Weights, markers: Markers, sequences: Any, initial_state: Any, mask: Any) -> Any:
-    """What the layer's `call` gives, around one marker."""
+def _run(
+    weights: Sequence[_Weights], markers: Markers, sequences: Any, states: Sequence[States], mask: Any, *, whole: bool
+) -> tuple[Any, list[States]]:
+    """The outputs of all steps or of the last one, and the last states, around one marker for each cell."""
     import tensorflow as tf
 
-    states = _states(initial_state)
     counts = None
-    if layer.go_backwards:
-        sequences = tf.reverse(sequences, [1])
-        mask = None if mask is None else tf.reverse(mask, [1])
     if mask is not None:
-        mask = tf.cast(mask, tf.bool)
         order, positions, counts = _compaction(mask)
         sequences = tf.gather(sequences, order, batch_dims=1)
-    steps, last = _emit(weights, markers, sequences, states, counts)
-    if counts is not None and states:
-        empty = tf.equal(counts, 0)[:, tf.newaxis]
-        last = [tf.where(empty, first, final) for first, final in zip(states, last, strict=True)]
-    output = last[0]
-    if layer.return_sequences:
-        output = steps if mask is None else _spread(steps, mask, positions, zero=layer.zero_output_for_mask)
-    return (output, *last) if layer.return_state else output
-
-
-def _states(initial_state: Any) -> list[Any]:
-    if initial_state is None:
-        return []
-    return list(initial_state) if isinstance(initial_state, (list, tuple)) else [initial_state]
+    last = []
+    for one, given in zip(weights, states, strict=True):
+        sequences, final = _emit(one, markers, sequences, given, counts)
+        if counts is not None and given:
+            empty = tf.equal(counts, 0)[:, tf.newaxis]
+            final = [tf.where(empty, first, state) for first, state in zip(given, final, strict=True)]
+        last.append(final)
+    if not whole:
+        return last[-1][0], last
+    return (sequences if mask is None else _spread(sequences, positions)), last
 
 
 def _compaction(mask: Any) -> tuple[Any, Any, Any]:
@@ -103,13 +102,12 @@ def _compaction(mask: Any) -> tuple[Any, Any, Any]:
     return order, positions, tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
 
 
-def _spread(steps: Any, mask: Any, positions: Any, *, zero: bool) -> Any:
+def _spread(steps: Any, positions: Any) -> Any:
     """Outputs at their own steps again; a masked step repeats the last one that counts, or is zero."""
     import tensorflow as tf
 
     spread = tf.gather(steps, tf.maximum(positions, 0), batch_dims=1)
-    known = mask if zero else positions >= 0
-    return tf.where(known[:, :, tf.newaxis], spread, tf.zeros_like(spread))
+    return tf.where((positions >= 0)[:, :, tf.newaxis], spread, tf.zeros_like(spread))
 
 
 def _emit(

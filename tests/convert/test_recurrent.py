@@ -28,6 +28,13 @@ def _with_states(keras: Any) -> Any:
     return keras.Model([x, h, c], outputs)
 
 
+def _words_with_states(keras: Any, **options: Any) -> Any:
+    x, h, c = keras.Input((_STEPS,), dtype="int32", name="x"), keras.Input((4,), name="h"), keras.Input((4,), name="c")
+    words = keras.layers.Embedding(12, 4, mask_zero=True)(x)
+    layer = keras.layers.RNN(keras.layers.LSTMCell(4), return_state=True, **options)
+    return keras.Model([x, h, c], layer(words, initial_state=[h, c]))
+
+
 # name -> (model, its ONNX operators)
 _MODELS: dict[str, tuple[Callable[[Any, Any], Any], dict[str, int]]] = {
     "LSTM": (lambda k, one: _sequential(k, one.LSTM(4)), {"LSTM": 1}),
@@ -58,6 +65,17 @@ _MODELS: dict[str, tuple[Callable[[Any, Any], Any], dict[str, int]]] = {
     "masked words, zero where masked": (
         lambda k, one: _words(k, one.RNN(one.LSTMCell(4), return_sequences=True, zero_output_for_mask=True)),
         {"LSTM": 1},
+    ),
+    "stacked cells": (
+        lambda k, one: _words(k, one.RNN([one.LSTMCell(4), one.GRUCell(3)], return_sequences=True)),
+        {"LSTM": 1, "GRU": 1},
+    ),
+    "masked words, initial states": (lambda k, _: _words_with_states(k, return_sequences=False), {"LSTM": 1}),
+    "masked words, initial states, all steps": (
+        lambda k, _: _words_with_states(k, return_sequences=True, go_backwards=True), {"LSTM": 1}
+    ),
+    "masked words, initial states, zero where masked": (
+        lambda k, _: _words_with_states(k, return_sequences=False, zero_output_for_mask=True), {"LSTM": 1}
     ),
     "an activation ONNX lacks": (lambda k, one: _sequential(k, one.LSTM(4, activation="selu")), {"Loop": 1}),
 }  # fmt: skip
