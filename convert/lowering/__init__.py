@@ -32,6 +32,8 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
     "onnx": {
         "nn.conv": "edgepack.convert.lowering.convolution:for_onnx",
         "nn.conv_transpose": "edgepack.convert.lowering.transposed_convolution:for_onnx",
+        "nn.depthwise_conv": "edgepack.convert.lowering.convolution:depthwise_for_onnx",
+        "nn.separable_conv": "edgepack.convert.lowering.convolution:depthwise_for_onnx",
         "image.resize": "edgepack.convert.lowering.resizing:for_onnx",
         "numpy.add": "edgepack.convert.lowering.addition:lower",
     },

@@ -4,6 +4,7 @@ Keras runs grouped and 3-D channels-first convolutions through a function compil
 TensorFlow lack them; no exporter reads that call. The light engines have no such gap.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -52,6 +53,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         rank = inputs.shape.rank - 2
         dilation, steps = per_axis(dilation_rate, rank), per_axis(strides, rank)
         first = data_format == "channels_first"
+        inputs, padding = _padded_beforehand(inputs, kernel, padding, data_format, dilation)
         channels = inputs.shape[1 if first else -1]
         groups = channels // kernel.shape[-2]
         if groups == 1 and not first and not (rank == 3 and max(dilation) > 1):
@@ -61,6 +63,45 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         return result if first else channels_last(result)
 
     return conv
+
+
+def depthwise_for_onnx(original: Call, markers: Markers) -> Call:
+    """`nn.depthwise_conv` and `nn.separable_conv`, free and dilated axes padded beforehand."""
+    del markers
+    signature = inspect.signature(original)
+
+    def convolve(*arguments: Any, **named: Any) -> Any:
+        given = signature.bind(*arguments, **named)
+        given.apply_defaults()
+        values = given.arguments
+        kernel = values["kernel" if "kernel" in values else "depthwise_kernel"]
+        inputs, kernel, data_format = _standard(values["inputs"], kernel, values["data_format"])
+        rank = inputs.shape.rank - 2
+        if max(per_axis(values["strides"], rank)) == 1:
+            dilation = per_axis(values["dilation_rate"], rank)
+            values["inputs"], values["padding"] = _padded_beforehand(
+                inputs, kernel, values["padding"], data_format, dilation
+            )
+        return original(*given.args, **given.kwargs)
+
+    return convolve
+
+
+def _padded_beforehand(
+    inputs: Any, kernel: Any, padding: str, data_format: str, dilation: Sequence[int]
+) -> tuple[Any, str]:
+    """Inputs and padding, for steps of one; ONNX Runtime pads free axes by itself, but not where they are dilated."""
+    import tensorflow as tf
+
+    start = 2 if data_format == "channels_first" else 1
+    spatial = inputs.shape.as_list()[start : start + len(dilation)]
+    if padding.lower() != "same" or None not in spatial or max(dilation) == 1:
+        return inputs, padding
+    pads = [[0, 0] for _ in inputs.shape]
+    for axis, (taps, apart) in enumerate(zip(kernel.shape, dilation, strict=False), start):
+        total = (taps - 1) * apart
+        pads[axis] = [total // 2, total - total // 2]
+    return tf.pad(inputs, pads), "valid"
 
 
 def _standard(inputs: Any, kernel: Any, data_format: Any) -> tuple[Any, Any, str]:

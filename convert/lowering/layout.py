@@ -32,6 +32,14 @@ def sizes(tensor: Any) -> list[Any]:
     return [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape.as_list())]
 
 
+def reshaped(tensor: Any, shape: Sequence[Any]) -> Any:
+    """The tensor in another shape of numbers and scalar tensors; what is a number stays known."""
+    import tensorflow as tf
+
+    free = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
+    return tf.reshape(tensor, [-1 if free == [axis] else size for axis, size in enumerate(shape)])
+
+
 def stretched(kernel: Any, dilation: Sequence[int]) -> Any:
     """A kernel `(*window, a, b)` with zeros between its taps: undilated it computes what the given one does dilated."""
     import tensorflow as tf

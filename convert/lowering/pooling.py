@@ -6,7 +6,7 @@ Both the largest and the mean of a box come out of that; at the borders the mean
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, sizes
+from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, reshaped, sizes
 
 
 def lower(original: Call, markers: Markers) -> Call:
@@ -43,13 +43,12 @@ def lower_adaptive(original: Call, markers: Markers) -> Call:
 def _in_two(inputs: Any, part: Call, data_format: Any) -> Any:
     """Pool `(batch, depth, height, width, channels)` by `part(tensor, axes)`, for axes 1: and for axis 0."""
     import keras
-    import tensorflow as tf
 
     first = keras.src.backend.standardize_data_format(data_format) == "channels_first"
     volume = channels_last(inputs) if first else inputs
-    _, depth, *plane, channels = sizes(volume)
-    planes = part(tf.reshape(volume, [-1, *plane, channels]), slice(1, 3))
+    batch, depth, *plane, channels = sizes(volume)
+    planes = part(reshaped(volume, [batch * depth, *plane, channels]), slice(1, 3))
     _, height, width, _ = sizes(planes)
-    lines = part(tf.reshape(planes, [-1, depth, height * width * channels]), slice(0, 1))
-    result = tf.reshape(lines, [-1, sizes(lines)[1], height, width, channels])
+    lines = part(reshaped(planes, [batch, depth, height * width * channels]), slice(0, 1))
+    result = reshaped(lines, [batch, sizes(lines)[1], height, width, channels])
     return channels_first(result) if first else result

@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, Markers
-from edgepack.convert.lowering.layout import sizes
+from edgepack.convert.lowering.layout import reshaped, sizes
 
 _MOST = 4  # tensors that XNNPACK joins at once
 
@@ -26,6 +26,6 @@ def lower(original: Call, markers: Markers) -> Call:
         markers.note("repeated by joining")
         rows = tf.reshape(tensor, [-1, math.prod(within)])
         shape = [size * repeats if other == axis else size for other, size in enumerate(sizes(tensor))]
-        return tf.reshape(tf.concat([rows] * repeats, -1), [-1, *shape[1:]] if axis else shape)
+        return reshaped(tf.concat([rows] * repeats, -1), shape)
 
     return repeat
