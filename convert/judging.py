@@ -122,7 +122,8 @@ class _Keras:
         import tensorflow as tf
 
         self._model = model
-        self._graph = tf.function(lambda tensors: model(tensors, training=False), reduce_retracing=True)
+        # Each shape is traced by itself: some layers cannot be traced for free axes.
+        self._graph = tf.function(lambda tensors: model(tensors, training=False))
         for layer in model.layers:
             if getattr(layer, "stateful", False):
                 layer.reset_state()

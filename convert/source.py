@@ -1,6 +1,7 @@
 """The model that goes in: loaded safely, its inputs and outputs named, frozen in inference mode."""
 
 import os
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -216,4 +217,8 @@ def _source(
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:600] or type(error).__name__
+    """What was raised, without the stack of calls that TensorFlow and Keras put around it."""
+    text = str(error)
+    if told := re.search(r"when calling (\w+)\.call\(\)\.\s*\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL):
+        text = told[2] if told[2].startswith("layer ") else f"{told[1]}: {told[2]}"
+    return " ".join(text.split())[:600] or type(error).__name__

@@ -1,15 +1,19 @@
-"""The seam of all lowerings: while a model is traced for one target, chosen layers run another form of themselves.
+"""The seam of all lowerings: while a model is traced for one target, parts of it run another form of themselves.
 
 A lowering answers for one layer: it returns the function that takes the place of the layer's `call`, or None where it
 cannot. The model itself is never changed or copied, so that nested, shared and wrapped layers are reached alike.
+
+Or it answers for one function of Keras's backend (`nn.conv`, `image.resize`, …) and returns what takes its place. That
+reaches every layer that computes with it, cells of recurrent layers and the user's own layers too.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from edgepack.convert.lowering import operators
+from edgepack.runtime.errors import ModelError
 from edgepack.runtime.tensor import Array
 
 Call = Callable[..., Any]
@@ -60,6 +64,20 @@ class Markers:
     writers: dict[str, Callable[[GraphWriter], None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def note(self, what: str) -> None:
+        """Tell the user, once, what was done to the layer that is being traced."""
+        line = f"{_current_layer()}: {what}"
+        if line not in self.notes:
+            self.notes.append(line)
+
+    def refuse(self, why: str) -> NoReturn:
+        """Refuse the model for what the layer that is being traced does.
+
+        Raises:
+            ModelError: Always.
+        """
+        raise ModelError(f"layer {_current_layer()!r} {why}")
+
     def emit(
         self,
         tensors: Sequence[Any],
@@ -106,6 +124,8 @@ class Markers:
 
 
 Lowering = Callable[[Any, Markers], Call | None]
+FunctionLowering = Callable[[Call, Markers], Call]
+"""From a function of Keras's backend to the one that takes its place."""
 
 
 @contextlib.contextmanager
@@ -118,6 +138,33 @@ def replaced(replacements: Sequence[tuple[Any, Call]]) -> Iterator[None]:
     finally:
         for layer, _ in replacements:
             object.__delattr__(layer, "call")
+
+
+@contextlib.contextmanager
+def substituted(lowerings: Mapping[str, FunctionLowering], markers: Markers) -> Iterator[None]:
+    """Let Keras's backend compute with other functions while the block runs.
+
+    Args:
+        lowerings: By the function's name, `"MODULE.FUNCTION"`.
+        markers: What they tell of themselves.
+    """
+    import keras
+
+    backend = keras.src.backend
+    with contextlib.ExitStack() as stack:
+        for place, lowering in lowerings.items():
+            module, name = getattr(backend, place.partition(".")[0]), place.partition(".")[2]
+            original = getattr(module, name)
+            stack.callback(setattr, module, name, original)
+            setattr(module, name, lowering(original, markers))
+        yield
+
+
+def _current_layer() -> str:
+    """The name of the layer whose `call` runs."""
+    from keras.src.backend.common.name_scope import current_path
+
+    return str(current_path()).rpartition("/")[2] or "the model"
 
 
 def _never(*_: Any) -> Any:
