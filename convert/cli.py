@@ -99,6 +99,8 @@ def convert(  # noqa: PLR0913 - one option each
     for one in report.results:
         if one.delegation != "–":
             console.show(f"{one.variant} fully delegated to XNNPACK: {one.delegation}")
+        if one.standard and (opset or min_onnxruntime):
+            console.show(f"{one.variant} reads {one.standard}")
     console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
     if explain:
         for line in report.notes or ("every layer was exported as it is",):

@@ -174,12 +174,15 @@ def _activation_bytes(interpreter: Any) -> int:
 def _tensors(interpreter: Any) -> tuple[list[tuple[str, Any]], list[tuple[str, Any]]]:
     """Inputs and outputs with their names: those of the file's one signature, else the tensors' own."""
     inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-    names: dict[int, str] = {}
-    if len(interpreter.get_signature_list()) == 1:
-        runner = interpreter.get_signature_runner()
-        for details in (runner.get_input_details(), runner.get_output_details()):
-            names |= {detail["index"]: name for name, detail in details.items()}
-    return tuple([(names.get(part["index"], part["name"]), part) for part in parts] for parts in (inputs, outputs))  # type: ignore[return-value]
+    if len(interpreter.get_signature_list()) != 1:
+        return [(part["name"], part) for part in inputs], [(part["name"], part) for part in outputs]
+    runner = interpreter.get_signature_runner()  # an input that is an output too has a name as each
+    return _named(inputs, runner.get_input_details()), _named(outputs, runner.get_output_details())
+
+
+def _named(parts: Any, signature: Any) -> list[tuple[str, Any]]:
+    names = {detail["index"]: name for name, detail in signature.items()}
+    return [(names.get(part["index"], part["name"]), part) for part in parts]
 
 
 def _placement(interpreter: Any) -> Mapping[str, int]:

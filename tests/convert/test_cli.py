@@ -129,7 +129,9 @@ def test_a_shape_a_batch_and_a_version_are_taken(files: Path, capsys: pytest.Cap
          "--min-onnxruntime", "1.12"]
     )  # fmt: skip
     assert code == 0
-    assert "tflite-float32 fully delegated to XNNPACK: yes" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "tflite-float32 fully delegated to XNNPACK: yes" in printed
+    assert "onnx-float32 reads opset 17, IR version 8" in printed
     report = json.loads((files / "toy.report.json").read_text())
     assert [one["standard"] for one in report["results"]] == ["", "opset 17, IR version 8"]
     assert report["provenance"]["onnx"] == {"standard": "opset 17, IR version 8", "min_onnxruntime": "1.12"}

@@ -238,3 +238,11 @@ def test_a_refusal_of_free_sizes_says_how_to_fix_them(tmp_path: Path) -> None:
     model = keras.Model(given, keras.ops.erfinv(keras.layers.Dense(2, "tanh")(given) * 0.9))
     with pytest.raises(ConvertError, match="--input-shape series=1,N,3 with a number for each N"):
         convert_model(model, tmp_path / "m.tflite")
+
+
+def test_an_output_that_is_an_input_keeps_both_names(tmp_path: Path) -> None:
+    import keras
+
+    given = keras.Input((4,), name="x")
+    report = convert_model(keras.Model(given, keras.layers.Flatten(name="y")(given)), f"{tmp_path}/pack/")
+    assert [one.verdict for one in report.results] == ["right", "right"]
