@@ -72,11 +72,13 @@ def _compare(name: str, rounds: int, laps: int) -> Recurrent:
         for which, call in calls.items():
             times[which].append(measure(call, warmup=5, repeat=laps).p50_us)
     return Recurrent(
-        name,
-        *(statistics.median(times[which]) for which in calls),
-        _ratio(times, "onnx"),
-        _ratio(times, "tflite"),
-        _difference(name, calls),
+        layer=name,
+        keras_onnx_us=statistics.median(times["keras"]),
+        onnx_us=statistics.median(times["onnx"]),
+        tflite_us=statistics.median(times["tflite"]),
+        onnx_speedup=_ratio(times, "onnx"),
+        tflite_speedup=_ratio(times, "tflite"),
+        largest_difference=_difference(name, calls),
     )
 
 

@@ -92,4 +92,4 @@ def _hidden(layer: Any, output: Any, mask: Any, *, begun: bool) -> Any:
         known = tf.cumsum(tf.cast(mask, tf.int32), axis=1) > 0
     else:
         known = tf.reduce_any(mask, axis=1)
-    return tf.where(known[..., tf.newaxis], output, tf.zeros_like(output))
+    return tf.where(tf.expand_dims(known, -1), output, tf.zeros_like(output))

@@ -18,6 +18,10 @@ Medians in microseconds (ai-edge-litert 2.x, one thread of an AMD EPYC, 13 input
 
 The fused operator is the slower one, and it keeps its state from one call to the next, which is wrong for everyone who
 does not reset the interpreter; it is not used. An unrolled step costs about 1.6 kB of file, so 200 of them 400 kB.
+
+So: all steps are unrolled where there are 64 at most and their packed kernels take 3 MB at most, as those of LSTM(64)
+on 40 steps do (LSTM(128): unrolled 200, in blocks 160). Else a block has 8 steps, or as many as 512 kB of kernels are,
+and one where the number of steps is free (GRU(32), all of 40 steps given: 118, in Keras's own form 270 to 450).
 """
 
 from collections.abc import Callable, Sequence
@@ -60,7 +64,7 @@ class _Cell:
 
 
 def lower(layer: Any, markers: Markers) -> Call | None:
-    """The layer unrolled or in blocks of steps; Keras's own loop where the number of steps is free.
+    """The layer unrolled, or as a loop over its steps.
 
     Raises:
         ModelError: The layer is stateful.
@@ -89,15 +93,17 @@ def lower(layer: Any, markers: Markers) -> Call | None:
     lowered = call_with(layer, run)
 
     def call(sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
-        if not hasattr(sequences, "shape") or None in sequences.shape[1:] or sequences.dtype != "float32":
-            note("Keras's own loop, since its steps are not of a fixed number and of float32")
+        if not hasattr(sequences, "shape") or None in sequences.shape[2:] or sequences.dtype != "float32":
+            note("Keras's own loop, since its inputs are not one tensor of float32 with steps of a fixed size")
             return own(sequences, initial_state=initial_state, mask=mask, training=training)
         return lowered(sequences, initial_state=initial_state, mask=mask, training=training)
 
     return call
 
 
-def _described(cell: _Cell, steps: int) -> str:
+def _described(cell: _Cell, steps: int | None) -> str:
+    if steps is None:
+        return f"{cell.name}, a loop over a free number of steps"
     block = _block(cell, steps)
     if block == steps:
         return f"{cell.name}, unrolled, {steps} steps"
@@ -118,23 +124,23 @@ def _run(cell: _Cell, sequences: Any, given: States, mask: Any, *, whole: bool) 
     carried, marks = cell.begin(sequences, given), None
     if mask is not None:
         # What is not a number at a masked step must not reach the states, times 0 or not.
-        kept = tf.reshape(mask, [-1, sequences.shape[1], *[1] * (len(sequences.shape) - 2)])
+        kept = mask
+        for _ in sequences.shape[2:]:
+            kept = tf.expand_dims(kept, -1)
         sequences = tf.where(kept, sequences, tf.zeros_like(sequences))
-        marks = tf.cast(mask[..., tf.newaxis], tf.float32)
+        marks = tf.expand_dims(tf.cast(mask, tf.float32), -1)
     steps = sequences.shape[1]
-    block = _block(cell, steps)
+    block = 1 if steps is None else _block(cell, steps)
     if cell.width and (block == steps or cell.width <= sequences.shape[-1]):  # a loop carries the narrower of both
         sequences, cell = cell.project(sequences), replace(cell, project=lambda values: values)
-    early = (steps - 1) % block + 1  # a loop needs states to begin with, and these steps make them
-    values = cell.project(sequences[:, :early])
-    outputs, carried = _steps(cell, values, carried, None if marks is None else marks[:, :early])
-    if early < steps:
+    early = 1 if steps is None else (steps - 1) % block + 1  # a loop needs states to begin with: these steps make them
+    values = cell.project(_first(sequences, early))
+    outputs, carried = _steps(cell, values, carried, None if marks is None else _first(marks, early))
+    stacked = tf.stack(outputs, axis=1) if whole else None
+    if early != steps:
         rest = [one[:, early:] for one in (sequences, marks) if one is not None]
-        later, carried = _loop(cell, rest, carried, block, whole=whole)
-        outputs = [tf.concat([tf.stack(outputs, axis=1), later], axis=1)] if whole else carried
-    elif whole:
-        outputs = [tf.stack(outputs, axis=1)]
-    return outputs[0] if whole else carried[0], cell.end(carried)
+        stacked, carried = _loop(cell, block, rest, carried, stacked)
+    return (stacked if whole else carried[0]), cell.end(carried)
 
 
 def _steps(cell: _Cell, projected: Any, carried: Carried, marks: Any) -> tuple[list[Any], Carried]:
@@ -153,20 +159,26 @@ def _steps(cell: _Cell, projected: Any, carried: Carried, marks: Any) -> tuple[l
     return outputs, carried
 
 
-def _loop(cell: _Cell, sequences: Sequence[Any], carried: Carried, block: int, *, whole: bool) -> tuple[Any, Carried]:
-    """The outputs of all steps, where they are wanted, and what the last step hands on: `block` steps a turn.
+def _loop(cell: _Cell, block: int, sequences: Sequence[Any], carried: Carried, before: Any) -> tuple[Any, Carried]:
+    """`block` steps a turn, over a number of steps that is a multiple of it.
 
     Args:
         cell: Whose steps they are.
-        sequences: The inputs and, where there is a mask, the marks; their length is a multiple of `block`.
+        block: Steps in a turn; 1 where their number is free.
+        sequences: The inputs and, where there is a mask, the marks.
         carried: What the step before handed on.
-        block: Steps in a turn.
-        whole: Whether all outputs are wanted.
+        before: The outputs of the steps before; None where no more than the last output is wanted.
+
+    Returns:
+        All outputs where they are wanted, and what the last step hands on.
     """
     import tensorflow as tf
 
-    turns = sequences[0].shape[1] // block
-    blocks = [_reshaped(one, [turns, block, *one.shape[2:]]) for one in sequences]
+    steps = sequences[0].shape[1]
+    turns = tf.shape(sequences[0])[1] if steps is None else steps // block
+    blocks = [
+        tf.expand_dims(one, 2) if block == 1 else _reshaped(one, [turns, block, *one.shape[2:]]) for one in sequences
+    ]
     shapes = [tuple(one.shape) for one in carried]
 
     def turn(index: Any, written: list[Any], carried: Carried) -> Any:
@@ -176,12 +188,15 @@ def _loop(cell: _Cell, sequences: Sequence[Any], carried: Carried, block: int, *
         written = [tf.concat([one[:, block:], tf.stack(outputs, axis=1)], axis=1) for one in written]
         return index + 1, written, [tf.ensure_shape(one, shape) for one, shape in zip(carried, shapes, strict=True)]
 
-    written = []
-    if whole:
-        rows = carried[0].shape[0] or tf.shape(carried[0])[0]
-        written = [tf.zeros([rows, turns * block, *carried[0].shape[1:]])]
+    rows = carried[0].shape[0] or tf.shape(carried[0])[0]
+    written = [] if before is None else [tf.zeros([rows, turns * block, *carried[0].shape[1:]])]
     _, written, carried = tf.while_loop(lambda index, *_: index < turns, turn, (0, written, list(carried)))
-    return (written[0] if whole else None), list(carried)
+    return (tf.concat([before, written[0]], axis=1) if written else None), list(carried)
+
+
+def _first(tensor: Any, steps: int) -> Any:
+    """The first steps; how many they are is known even where the length is not."""
+    return tensor[:, :steps] if tensor.shape[1] else _reshaped(tensor[:, :steps], [steps, *tensor.shape[2:]])
 
 
 def _reshaped(tensor: Any, shape: Sequence[int]) -> Any:

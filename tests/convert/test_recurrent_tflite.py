@@ -124,6 +124,29 @@ def test_any_number_of_rows_in_one_file(keras: Any, tmp_path: Path, name: str) -
             np.testing.assert_allclose(found, wanted[:rows], atol=4e-6)  # float32, 75 steps
 
 
+@pytest.mark.parametrize("batch", ["auto", "dynamic"])
+@pytest.mark.parametrize("name", ["LSTM", "masked, both ways", "own cell"])
+def test_any_number_of_steps_in_one_file(keras: Any, tmp_path: Path, name: str, batch: str) -> None:
+    whole, one = name != "LSTM", keras.layers
+    layer = {
+        "LSTM": lambda: one.LSTM(4),
+        "masked, both ways": lambda: one.Bidirectional(one.GRU(4, return_sequences=True)),
+        "own cell": lambda: one.RNN(_fading(keras), return_sequences=True),
+    }[name]()
+    model = keras.Sequential([keras.Input((None, _FEATURES), name="x"), *[one.Masking()] * whole, layer])
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(rng.normal(size=weight.shape) * 0.4)
+    report = convert_model(model, tmp_path / "m.tflite", batch=batch)
+    assert "a free number of steps" in report.notes[0]
+    with edgepack.load(tmp_path / "m.tflite") as session:
+        for rows, steps in ((1, 9), (3, 4), (1, 1)):
+            x = rng.normal(size=(rows, steps, _FEATURES)).astype(np.float32)
+            x[:, 2:4] = 0
+            wanted = np.asarray(model(x, training=False))
+            np.testing.assert_allclose(session.run({"x": x})[report.outputs[0].name], wanted, atol=2e-6)
+
+
 def test_what_is_infinite_at_a_masked_step_stays_out(keras: Any, tmp_path: Path) -> None:
     x, mask = keras.Input((7, _FEATURES), name="x"), keras.Input((7,), dtype="bool", name="mask")
     model, feeds = _filled(keras.Model([x, mask], keras.layers.LSTM(4)(x, mask=mask)))

@@ -97,6 +97,14 @@ def _masked(kind: str) -> list[Case]:
         one(layer, f"{prefix}masking_sequences_state", _PADDED, masking(return_sequences=True, return_state=True)),
         one(layer, f"{prefix}masking_unroll", _PADDED, masking(unroll=True)),
         one(layer, f"{prefix}masking_free", Tensor((None, 5), draw=padded), masking()),
+        one(layer, f"{prefix}masking_long", Tensor((90, 5), draw=padded), masking(return_sequences=True)),
+        one(
+            layer,
+            f"{prefix}masking_free_dynamic",
+            Tensor((None, 5), draw=padded),
+            masking(return_sequences=True),
+            options={"batch": "dynamic"},
+        ),
         one(
             layer,
             f"{prefix}stacked_masked",

@@ -53,6 +53,28 @@ def _cells() -> list[Case]:
                 layers.Masking()(x)
             ),
         ),
+        one(
+            "RNN",
+            "zero_output_initial_state",
+            (_PADDED, Tensor((4,))),
+            lambda layers, x, h: layers.RNN(layers.GRUCell(4), return_state=True, zero_output_for_mask=True)(
+                layers.Masking()(x), initial_state=h
+            ),
+        ),
+        one(
+            "RNN",
+            "mask_input",
+            (_STEPS, Tensor((7,), "bool", mask)),
+            lambda layers, x, m: layers.RNN(layers.LSTMCell(4), go_backwards=True, return_sequences=True)(x, mask=m),
+        ),
+        one(
+            "RNN",
+            "long_backwards",
+            Tensor((90, 3)),
+            lambda layers, x: layers.RNN(
+                layers.GRUCell(4, reset_after=False), go_backwards=True, return_sequences=True, return_state=True
+            )(x),
+        ),
         one("RNN", "free", Tensor((None, 5)), lambda layers, x: layers.RNN(layers.LSTMCell(4))(x)),
         one(
             "StackedRNNCells",
