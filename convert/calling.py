@@ -56,9 +56,7 @@ def tensors_of(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ..
     own = [tensor.name for tensor in model.inputs]
     inputs = _specs(getattr(graph, "_inputs_struct", None), model.inputs, own)
     outputs = _specs(getattr(graph, "_outputs_struct", None), model.outputs, graph.output_names)
-    # What Keras tells of a layer that passes whole numbers on is not always what it computes.
-    whole = any(not spec.dtype.startswith("float") for spec in inputs)
-    return inputs, _as_computed(model, inputs, outputs) if whole or has_halves(model) else outputs
+    return inputs, _as_computed(model, inputs, outputs) if has_halves(model) else outputs
 
 
 def flat_call(model: Any, tensors: Sequence[Any]) -> list[Any]:

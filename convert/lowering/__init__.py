@@ -50,6 +50,7 @@ _FUNCTIONS: dict[str, dict[str, str]] = {
         "nn.adaptive_average_pool": "edgepack.convert.lowering.pooling:lower_adaptive",
         "image.resize": "edgepack.convert.lowering.resizing:for_tflite",
         "numpy.add": "edgepack.convert.lowering.addition:lower",
+        "numpy.pad": "edgepack.convert.lowering.padding:lower",
         "numpy.repeat": "edgepack.convert.lowering.repeating:lower",
     },
 }

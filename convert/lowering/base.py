@@ -64,8 +64,8 @@ class Markers:
     writers: dict[str, Callable[[GraphWriter], None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
-    def note(self, what: str) -> None:
-        """Tell the user, once, what was done to the layer that is being traced."""
+    def tell(self, what: str) -> None:
+        """Note, once, what was done to the layer that is being traced."""
         line = f"{_current_layer()}: {what}"
         if line not in self.notes:
             self.notes.append(line)

@@ -23,19 +23,19 @@ def for_tflite(original: Call, markers: Markers) -> Call:
         inputs, kernel, data_format = _standard(inputs, kernel, data_format)
         rank = inputs.shape.rank - 2
         if data_format == "channels_first":
-            markers.note("computed with the channels last")
+            markers.tell("computed with the channels last")
             return channels_first(conv(channels_last(inputs), kernel, strides, padding, "channels_last", dilation_rate))
         dilation = per_axis(dilation_rate, rank)
         groups = inputs.shape[-1] // kernel.shape[-2]
         if rank == 3 and max(dilation) > 1:
-            markers.note("its kernel was dilated beforehand")
+            markers.tell("its kernel was dilated beforehand")
             kernel, dilation = stretched(kernel, dilation), (1, 1, 1)
         if groups == 1:
             return original(inputs, kernel, strides, padding, data_format, dilation)
         if rank < 3:
-            markers.note("one grouped convolution")
+            markers.tell("one grouped convolution")
             return tf.nn.convolution(inputs, kernel, strides, padding.upper(), dilations=dilation)
-        markers.note(f"one convolution for each of its {groups} groups")
+        markers.tell(f"one convolution for each of its {groups} groups")
         parts = zip(tf.split(inputs, groups, -1), tf.split(kernel, groups, -1), strict=True)
         return tf.concat([original(*part, strides, padding, data_format, dilation) for part in parts], -1)
 
@@ -58,7 +58,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         groups = channels // kernel.shape[-2]
         if groups == 1 and not first and not (rank == 3 and max(dilation) > 1):
             return original(inputs, kernel, strides, padding, data_format, dilation_rate)
-        markers.note("one ONNX Conv node")
+        markers.tell("one ONNX Conv node")
         result = _emit(markers, inputs if first else channels_first(inputs), kernel, steps, padding, dilation, groups)
         return result if first else channels_last(result)
 

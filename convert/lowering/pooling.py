@@ -10,9 +10,14 @@ from edgepack.convert.lowering.layout import channels_first, channels_last, per_
 
 
 def lower(original: Call, markers: Markers) -> Call:
-    """`nn.max_pool` and `nn.average_pool`."""
+    """`nn.max_pool` and `nn.average_pool`; whole numbers as floats, which hold them up to 16,777,216."""
+    import tensorflow as tf
 
     def pool(inputs: Any, pool_size: Any, strides: Any = None, padding: str = "valid", data_format: Any = None) -> Any:
+        if inputs.dtype.is_integer:
+            markers.tell("pooled as float32")
+            pooled = pool(tf.cast(inputs, tf.float32), pool_size, strides, padding, data_format)
+            return tf.cast(pooled, inputs.dtype)
         if len(inputs.shape) != 5:
             return original(inputs, pool_size, strides, padding, data_format)
         window = per_axis(pool_size, 3)
@@ -21,7 +26,7 @@ def lower(original: Call, markers: Markers) -> Call:
         def part(tensor: Any, axes: slice) -> Any:
             return original(tensor, window[axes], steps[axes], padding, "channels_last")
 
-        markers.note("pooled in the planes, then along the depth")
+        markers.tell("pooled in the planes, then along the depth")
         return _in_two(inputs, part, data_format)
 
     return pool
@@ -34,7 +39,7 @@ def lower_adaptive(original: Call, markers: Markers) -> Call:
         if len(inputs.shape) != 5:
             return original(inputs, output_size, data_format)
         made = per_axis(output_size, 3)
-        markers.note("pooled in the planes, then along the depth")
+        markers.tell("pooled in the planes, then along the depth")
         return _in_two(inputs, lambda tensor, axes: original(tensor, made[axes], "channels_last"), data_format)
 
     return pool

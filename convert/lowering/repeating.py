@@ -23,7 +23,7 @@ def lower(original: Call, markers: Markers) -> Call:
         within = tensor.shape.as_list()[axis + 1 :]
         if None in within:
             return original(x, repeats, axis=axis)
-        markers.note("repeated by joining")
+        markers.tell("repeated by joining")
         rows = tf.reshape(tensor, [-1, math.prod(within)])
         shape = [size * repeats if other == axis else size for other, size in enumerate(sizes(tensor))]
         return reshaped(tf.concat([rows] * repeats, -1), shape)

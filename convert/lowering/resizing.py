@@ -42,7 +42,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         batch, *_, channels = images.shape
         shape = (batch, channels, *(made if _is_known((made,)) else None for made in size))
         tensors = [channels_first(images), tf.cast(tf.stack(size), tf.int64)]
-        markers.note("one ONNX Resize node")
+        markers.tell("one ONNX Resize node")
         return channels_last(markers.emit(tensors, [shape], images.dtype, _writer(method))[0])
 
     return _lowered(original, markers, native)
@@ -55,13 +55,12 @@ def lower_upsampling(layer: Any, markers: Markers) -> Call | None:
     del markers
 
     def call(inputs: Any) -> Any:
-        import keras
+        from keras.src.ops.image import _resize  # what the public function calls when it has looked at the size
 
         first = layer.data_format == "channels_first"
         _, height, width, _ = sizes(channels_last(inputs) if first else inputs)
         rows, columns = layer.size
-        resize = keras.src.backend.image.resize
-        return resize(
+        return _resize(
             inputs, (height * rows, width * columns), interpolation=layer.interpolation, data_format=layer.data_format
         )
 
@@ -121,7 +120,7 @@ def _resized(
         if result is not None:
             return result
     if method == "nearest":
-        markers.note("rows and columns picked by their numbers")
+        markers.tell("rows and columns picked by their numbers")
         rows, columns = (_picked(old, new) for old, new in zip(images.shape[1:3], size, strict=True))
         return tf.gather(tf.gather(images, rows, axis=1), columns, axis=2)
     if not known:
@@ -130,7 +129,7 @@ def _resized(
             f"resizes images of free height and width by {kind}, and no light engine has an operator for that; give "
             "the model fixed sizes (--input-shape), or resize by bilinear or nearest"
         )
-    markers.note("resized by products with two constant matrices")
+    markers.tell("resized by products with two constant matrices")
     height, width = (_weights(old, new, method, antialias) for old, new in zip(images.shape[1:3], size, strict=True))
     lines = tf.transpose(images, [0, 3, 1, 2])  # what is summed over lies behind: so it is a dense layer
     wide = tf.matmul(lines, width)

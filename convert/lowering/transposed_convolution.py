@@ -26,12 +26,12 @@ def for_tflite(original: Call, markers: Markers) -> Call:
         dilation = per_axis(dilation_rate, rank)
         first = keras.src.backend.standardize_data_format(data_format) == "channels_first"
         if first:
-            markers.note("computed with the channels last")
+            markers.tell("computed with the channels last")
             inputs = channels_last(inputs)
         if max(dilation) == 1:
             result = original(inputs, kernel, strides, padding, output_padding, "channels_last", 1)
         else:
-            markers.note("its kernel was dilated beforehand")
+            markers.tell("its kernel was dilated beforehand")
             shape = _shape(sizes(inputs), kernel, strides, padding, output_padding, dilation)
             steps = list(per_axis(strides, rank))
             result = tf.nn.conv_transpose(inputs, stretched(kernel, dilation), shape, steps, padding.upper())
@@ -54,7 +54,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         rank = inputs.shape.rank - 2
         steps, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
         first = keras.src.backend.standardize_data_format(data_format) == "channels_first"
-        markers.note("one ONNX ConvTranspose node")
+        markers.tell("one ONNX ConvTranspose node")
         result = _emit(
             markers, inputs if first else channels_first(inputs), kernel, steps, padding, output_padding, dilation
         )

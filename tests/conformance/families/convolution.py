@@ -51,7 +51,24 @@ def _plain() -> list[Case]:
             Tensor((None, 4)),
             {"free": {**base, "padding": "same"}, "free_causal": {**base, "padding": "causal"}},
         ),
-        *configs("Conv1D", Tensor((4, 11)), {"channels_first": first}),
+        *configs(
+            "Conv1D",
+            Tensor((None, 4)),
+            {
+                "free_dilation": {**base, "padding": "same", "dilation_rate": 2},
+                "free_groups_dilation": {**base, "padding": "same", "dilation_rate": 2, "groups": 2},
+            },
+        ),
+        *configs(
+            "Conv1D",
+            Tensor((4, 11)),
+            {
+                "channels_first": first,
+                "channels_first_causal": {**first, "padding": "causal"},
+                "channels_first_groups": {**first, "groups": 2},
+                "channels_first_as_long_as_filters": {**first, "filters": 9, "activation": "gelu"},
+            },
+        ),
         *configs(
             "Conv2D",
             _IMAGE,
@@ -67,15 +84,51 @@ def _plain() -> list[Case]:
         ),
         *configs("Conv2D", Tensor((None, None, 4)), {"free": {**base, "padding": "same"}}),
         *configs(
-            "Conv2D", Tensor((4, 9, 8)), {"channels_first": first, "channels_first_same": {**first, "padding": "same"}}
+            "Conv2D",
+            Tensor((4, 9, 8)),
+            {
+                "channels_first": first,
+                "channels_first_same": {**first, "padding": "same"},
+                "channels_first_groups_dilation": {**first, "groups": 2, "dilation_rate": 2},
+                "channels_first_dilation": {**first, "dilation_rate": 2},
+            },
+        ),
+        *configs(
+            "Conv2D",
+            Tensor((None, None, 4)),
+            {
+                "free_groups": {**base, "padding": "same", "groups": 2, "strides": 2},
+                "free_dilation": {**base, "padding": "same", "dilation_rate": 2},
+            },
+        ),
+        *configs(
+            "Conv2D", Tensor((4, None, None)), {"channels_first_free": {**first, "padding": "same", "strides": 2}}
         ),
         *configs("Conv2D", _IMAGE, {"mixed_float16": base}, policy="mixed_float16"),
         *configs(
             "Conv2D", _IMAGE, {"dynamic": base, "dynamic_groups": {**base, "groups": 2}}, options={"batch": "dynamic"}
         ),
         *configs("Conv3D", _VOLUME, _table()),
-        *configs("Conv3D", Tensor((4, 7, 6, 5)), {"channels_first": first}),
-        *configs("Conv3D", _VOLUME, {"dynamic": base}, options={"batch": "dynamic"}),
+        *configs(
+            "Conv3D",
+            Tensor((4, 7, 6, 5)),
+            {
+                "channels_first": first,
+                "channels_first_groups": {**first, "groups": 2},
+                "channels_first_dilation": {**first, "dilation_rate": 2},
+            },
+        ),
+        *configs("Conv3D", Tensor((None, None, None, 4)), {"free": {**base, "padding": "same", "dilation_rate": 2}}),
+        *configs(
+            "Conv3D",
+            _VOLUME,
+            {
+                "dynamic": base,
+                "dynamic_groups": {**base, "groups": 2},
+                "dynamic_dilation": {**base, "dilation_rate": 2},
+            },
+            options={"batch": "dynamic"},
+        ),
         one("Conv2D", "residual", _IMAGE, _residual),
     ]
 
@@ -104,6 +157,8 @@ def _depthwise() -> list[Case]:
             Tensor((4, 9, 8)),
             {"channels_first": {"kernel_size": 3, "data_format": "channels_first"}},
         ),
+        *configs("DepthwiseConv2D", Tensor((None, None, 4)), {"free_dilation": {**table["dilation_same"]}}),
+        *configs("DepthwiseConv2D", _IMAGE, {"strides_dilation": {**table["strides_same"], "dilation_rate": 2}}),
         *configs("DepthwiseConv2D", Tensor((9, 8, 1)), {"one_channel": {"kernel_size": 3, "depth_multiplier": 4}}),
     ]
 
@@ -121,7 +176,11 @@ def _separable() -> list[Case]:
     return [
         *configs("SeparableConv1D", _LINE, table),
         *configs("SeparableConv2D", _IMAGE, table),
+        *configs("SeparableConv1D", Tensor((4, 11)), {"channels_first": {**base, "data_format": "channels_first"}}),
         *configs("SeparableConv2D", Tensor((4, 9, 8)), {"channels_first": {**base, "data_format": "channels_first"}}),
+        *configs(
+            "SeparableConv2D", Tensor((None, None, 4)), {"free_dilation": {**table["dilation"], "padding": "same"}}
+        ),
     ]
 
 
@@ -146,7 +205,17 @@ def _transposed() -> list[Case]:
             "Conv2DTranspose", _IMAGE, {**table, "tuple": {"filters": 3, "kernel_size": (4, 2), "strides": (2, 1)}}
         ),
         *configs("Conv2DTranspose", Tensor((None, None, 4)), {"free": {**base, "strides": 2, "padding": "same"}}),
+        *configs(
+            "Conv2DTranspose",
+            Tensor((None, None, 4)),
+            {"free_small_kernel": table["small_kernel"], "free_dilation": table["dilation"]},
+        ),
+        *configs("Conv1DTranspose", Tensor((4, 11)), {"channels_first": {**first, "output_padding": 1}}),
         *configs("Conv2DTranspose", Tensor((4, 9, 8)), {"channels_first": first}),
+        *configs(
+            "Conv3DTranspose", Tensor((4, 4, 3, 4)), {"channels_first": {**first, "strides": 1, "dilation_rate": 2}}
+        ),
+        *configs("Conv3DTranspose", Tensor((None, None, None, 4)), {"free": {**base, "strides": 2}}),
         *configs("Conv2DTranspose", _IMAGE, {"dynamic": {**base, "strides": 2}}, options={"batch": "dynamic"}),
         *configs("Conv3DTranspose", Tensor((4, 5, 3, 4)), table),
         *configs(

@@ -113,7 +113,46 @@ def _resizing() -> list[Case]:
     return [
         *configs("Resizing", _IMAGE, table),
         *configs("Resizing", _BYTES, {"uint8": base, "uint8_nearest": {**base, "interpolation": "nearest"}}),
-        *configs("Resizing", Tensor((3, 12, 10)), {"channels_first": {**base, "data_format": "channels_first"}}),
+        *configs(
+            "Resizing",
+            _BYTES,
+            {
+                "uint8_bicubic": {**base, "interpolation": "bicubic"},
+                "uint8_antialias": {**base, "antialias": True},
+                "uint8_pad": {**base, "pad_to_aspect_ratio": True},
+            },
+        ),
+        # ties between two rows, and scales whose product with the size falls below it in float32
+        *configs(
+            "Resizing",
+            Tensor((6, 14, 3)),
+            {
+                "ties_nearest": {"height": 9, "width": 21, "interpolation": "nearest"},
+                "ties": {"height": 9, "width": 21},
+                "area": {"height": 4, "width": 5, "interpolation": "area"},
+            },
+        ),
+        *configs(
+            "Resizing",
+            Tensor((3, 12, 10)),
+            {
+                "channels_first": {**base, "data_format": "channels_first"},
+                "channels_first_antialias": {**base, "antialias": True, "data_format": "channels_first"},
+                "channels_first_crop": {**base, "crop_to_aspect_ratio": True, "data_format": "channels_first"},
+            },
+        ),
+        *configs(
+            "Resizing",
+            Tensor((None, None, 3)),
+            {
+                "free_crop": {**base, "crop_to_aspect_ratio": True},
+                "free_pad": {**base, "pad_to_aspect_ratio": True},
+                "free_bicubic": {**base, "interpolation": "bicubic"},
+            },
+        ),
+        *configs(
+            "Resizing", _IMAGE, {"dynamic_bicubic": {**base, "interpolation": "bicubic"}}, options={"batch": "dynamic"}
+        ),
         *configs(
             "Resizing", Tensor((None, None, 3)), {"free": base, "free_nearest": {**base, "interpolation": "nearest"}}
         ),

@@ -36,8 +36,16 @@ def _windows() -> list[Case]:
         made += configs(f"{kind}Pooling3D", _VOLUME, {"tuple": {"pool_size": (3, 2, 1), "strides": (2, 1, 2)}})
         made += configs(f"{kind}Pooling3D", _VOLUME, {"dynamic": {"pool_size": 2}}, options={"batch": "dynamic"})
         made += configs(f"{kind}Pooling2D", Tensor((None, None, 3)), {"free": {"pool_size": 2, "padding": "same"}})
+        made += configs(
+            f"{kind}Pooling3D", Tensor((None, None, None, 3)), {"free": {"pool_size": 2, "padding": "same"}}
+        )
+        made += configs(
+            f"{kind}Pooling3D",
+            _first(_VOLUME),
+            {"channels_first_same": {"pool_size": 3, "strides": 2, "padding": "same", "data_format": "channels_first"}},
+        )
         made += configs(f"{kind}Pooling2D", _IMAGE, {"float16": {"pool_size": 2}}, policy="mixed_float16")
-    return made
+    return [*made, *configs("MaxPooling2D", Tensor((9, 8, 3), "int32"), {"int32": {"pool_size": 2}})]
 
 
 def _global() -> list[Case]:
@@ -65,6 +73,14 @@ def _adaptive() -> list[Case]:
             table = {"three": {"output_size": 3}, "two": {"output_size": 2}, "uneven": {"output_size": 4}}
             made += configs(f"Adaptive{kind}Pooling{rank}", tensor, table)
         made += configs(f"Adaptive{kind}Pooling2D", _IMAGE, {"tuple": {"output_size": (2, 5)}})
+        made += configs(
+            f"Adaptive{kind}Pooling3D", _VOLUME, {"dynamic": {"output_size": (3, 2, 4)}}, options={"batch": "dynamic"}
+        )
+        made += configs(
+            f"Adaptive{kind}Pooling3D",
+            _first(_VOLUME),
+            {"channels_first": {"output_size": (3, 2, 4), "data_format": "channels_first"}},
+        )
         made += configs(
             f"Adaptive{kind}Pooling2D",
             _first(_IMAGE),
@@ -97,6 +113,20 @@ def _sizes() -> list[Case]:
         ),
         *configs("UpSampling2D", Tensor((None, None, 3)), {"free": {}, "free_bilinear": {"interpolation": "bilinear"}}),
         *configs("UpSampling2D", _IMAGE, {"dynamic": {"interpolation": "bilinear"}}, options={"batch": "dynamic"}),
+        *configs(
+            "UpSampling2D", _IMAGE, {"five": {"size": 5}, "bicubic_tuple": {"size": (3, 2), "interpolation": "bicubic"}}
+        ),
+        *configs(
+            "UpSampling2D", Tensor((9, 8, 3), "uint8"), {"uint8": {}, "uint8_bilinear": {"interpolation": "bilinear"}}
+        ),
+        *configs(
+            "UpSampling2D",
+            Tensor((3, None, None)),
+            {"free_first": first, "free_bilinear_first": {**first, "interpolation": "bilinear"}},
+        ),
+        *configs("UpSampling2D", Tensor((None, None, 3)), {"free_bicubic": {"interpolation": "bicubic"}}),
+        *configs("UpSampling1D", Tensor((None, 4)), {"free": {}}),
+        *configs("UpSampling3D", Tensor((None, None, None, 3)), {"free": {}}),
         *configs("UpSampling3D", Tensor((3, 4, 2, 3)), {"two": {}, "tuple": {"size": (1, 2, 3)}}),
         *configs("UpSampling3D", Tensor((3, 3, 4, 2)), {"channels_first": first}),
         *configs("ZeroPadding1D", _LINE, {"one": {}, "uneven": {"padding": (2, 1)}}),
@@ -104,6 +134,7 @@ def _sizes() -> list[Case]:
         *configs(
             "ZeroPadding2D", _IMAGE, {"one": {}, "two": {"padding": (1, 2)}, "uneven": {"padding": ((1, 0), (2, 3))}}
         ),
+        *configs("ZeroPadding2D", Tensor((9, 8, 3), "uint8"), {"uint8": {}}),
         *configs("ZeroPadding2D", Tensor((3, 9, 8)), {"channels_first": {**first, "padding": (1, 2)}}),
         *configs("ZeroPadding3D", _VOLUME, {"one": {}, "uneven": {"padding": ((1, 0), (2, 3), (0, 1))}}),
         *configs("ZeroPadding3D", _first(_VOLUME), {"channels_first": first}),
