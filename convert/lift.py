@@ -4,8 +4,9 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgepack.convert.calling import as_computed
 from edgepack.convert.edge import Edge, raw_edge
-from edgepack.convert.graph import opened, ordered, passed
+from edgepack.convert.graph import opened, ordered
 from edgepack.convert.lift_layers import MUST, can_lift, lift_layer
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Source
@@ -259,18 +260,15 @@ def _rest(source: Source, graph: Any, kept: list[Any], inputs: dict[int, tuple[s
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
         tensors |= dict(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-    ends = [passed(new[id(tensor)]) if id(tensor) in new else tensors[id(tensor)] for tensor in graph.outputs]
+    ends = [tensors[id(tensor)] for tensor in graph.outputs]
     outputs = keras.tree.pack_sequence_as(graph._outputs_struct, ends)
     model = keras.Model(list(new.values()), outputs, name=source.model.name)
-    return replace(
-        source,
-        model=model,
-        inputs=tuple(TensorSpec(name, tuple(new[key].shape), edge.dtype) for key, (name, edge) in inputs.items()),
-        outputs=tuple(
-            TensorSpec(spec.name, tuple(tensor.shape), str(tensor.dtype))
-            for spec, tensor in zip(source.outputs, model.outputs, strict=True)
-        ),
-    )
+    specs = tuple(TensorSpec(name, tuple(new[key].shape), edge.dtype) for key, (name, edge) in inputs.items())
+    said = [
+        TensorSpec(spec.name, tuple(tensor.shape), str(tensor.dtype))
+        for spec, tensor in zip(source.outputs, model.outputs, strict=True)
+    ]
+    return replace(source, model=model, inputs=specs, outputs=as_computed(model, specs, said))
 
 
 def _after_card(chain: tuple[Step, ...], card: Steps) -> tuple[Step, ...]:

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import copy
 import signal
 import subprocess
 import sys
@@ -120,6 +121,7 @@ def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = model.subgraphs[0]
+    _part_outputs(schema, model, graph)
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
@@ -128,6 +130,39 @@ def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
     builder = Aligned(len(data) + 4096)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _part_outputs(schema: Any, model: Any, graph: Any) -> None:
+    """Give every output a tensor of its own: one that is an input too, or another output, could not have its name.
+
+    The converter folds away whatever leaves values as they are, so that only its file can be mended. The copy is a
+    cast to the same type, the one operator that takes every type.
+    """
+    taken = {int(index) for index in graph.inputs}
+    parted = []
+    for index in map(int, graph.outputs):
+        parted.append(_copied(schema, model, graph, index) if index in taken else index)
+        taken.add(index)
+    graph.outputs = parted
+
+
+def _copied(schema: Any, model: Any, graph: Any, index: int) -> int:
+    """A new tensor that holds what tensor `index` does; returns its index."""
+    tensor = copy.copy(graph.tensors[index])
+    tensor.name = f"{tensor.name.decode()}_copy_{len(graph.tensors)}".encode()
+    tensor.buffer = 0  # it is computed
+    graph.tensors.append(tensor)
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CAST
+    code.version = 1
+    model.operatorCodes.append(code)
+    cast = schema.OperatorT()
+    cast.opcodeIndex = len(model.operatorCodes) - 1
+    cast.inputs, cast.outputs = [index], [len(graph.tensors) - 1]
+    cast.builtinOptionsType, cast.builtinOptions = schema.BuiltinOptions.CastOptions, schema.CastOptionsT()
+    cast.builtinOptions.inDataType = cast.builtinOptions.outDataType = tensor.type
+    graph.operators = [*(graph.operators if graph.operators is not None else ()), cast]
+    return len(graph.tensors) - 1
 
 
 def _name_tensors(

@@ -6,8 +6,15 @@ from importlib import import_module
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
+from edgepack.convert.lowering.operations import substituted
 
 __all__ = ["Markers", "applied"]
+
+_BOTH = {
+    "Average": "edgepack.convert.lowering.merging:average",
+    "MultiHeadAttention": "edgepack.convert.lowering.attention:lower",
+    "TimeDistributed": "edgepack.convert.lowering.distributed:lower",
+}
 
 # target -> class of the layer -> module:function
 _LOWERINGS: dict[str, dict[str, str]] = {
@@ -16,8 +23,9 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "GRU": "edgepack.convert.lowering.recurrent:lower",
         "SimpleRNN": "edgepack.convert.lowering.recurrent:lower",
         "RNN": "edgepack.convert.lowering.recurrent:lower",
+        **_BOTH,
     },
-    "tflite": {},
+    "tflite": {**_BOTH},
 }
 
 
@@ -29,13 +37,14 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
         What was replaced: what the exporter of the target needs to know, and notes for the report.
     """
     markers = Markers()
-    with replaced(list(_replacements(model, target, markers))):
+    if model is None:  # a SavedModel has no layers
+        yield markers
+        return
+    with replaced(list(_replacements(model, target, markers))), substituted(markers.note):
         yield markers
 
 
 def _replacements(model: Any, target: str, markers: Markers) -> Iterator[tuple[Any, Call]]:
-    if model is None:  # a SavedModel has no layers
-        return
     for layer in model._flatten_layers(include_self=False, recursive=True):
         lowering = _find(layer, target)
         call = lowering(layer, markers) if lowering else None

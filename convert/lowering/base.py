@@ -60,6 +60,11 @@ class Markers:
     writers: dict[str, Callable[[GraphWriter], None]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
+    def note(self, text: str) -> None:
+        """Tell once what was done."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def emit(
         self,
         tensors: Sequence[Any],
