@@ -21,16 +21,17 @@ def at_inference(model: Any) -> Iterator[None]:
     import tensorflow as tf
 
     layers = list(model._flatten_layers())
-    others = [(layer, layer.dtype_policy) for layer in layers if layer.compute_dtype in _OTHERS]
+    others = [(layer, layer.dtype_policy, layer.autocast) for layer in layers if layer.compute_dtype in _OTHERS]
     drawn = keras.random.SeedGenerator.next
     try:
-        for layer, policy in others:
+        for layer, policy, _ in others:
             layer.dtype_policy = _in_float32(policy)
+            layer.autocast = True  # Embedding would compute with its table as it is
         keras.random.SeedGenerator.next = lambda *_, **__: tf.zeros([2], tf.uint32)
         yield
     finally:
-        for layer, policy in others:
-            layer.dtype_policy = policy
+        for layer, policy, autocast in others:
+            layer.dtype_policy, layer.autocast = policy, autocast
         keras.random.SeedGenerator.next = drawn
 
 

@@ -12,6 +12,7 @@ __all__ = ["Markers", "applied"]
 
 _BOTH = {
     "Average": "edgepack.convert.lowering.merging:average",
+    "IntegerLookup": "edgepack.convert.lowering.lookup:lower",
     "MultiHeadAttention": "edgepack.convert.lowering.attention:lower",
     "TimeDistributed": "edgepack.convert.lowering.distributed:lower",
 }
@@ -25,7 +26,15 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "RNN": "edgepack.convert.lowering.recurrent:lower",
         **_BOTH,
     },
-    "tflite": {**_BOTH},
+    "tflite": {
+        "Add": "edgepack.convert.lowering.merging:widened",
+        "Maximum": "edgepack.convert.lowering.merging:widened",
+        "Minimum": "edgepack.convert.lowering.merging:widened",
+        "Multiply": "edgepack.convert.lowering.merging:widened",
+        "STFTSpectrogram": "edgepack.convert.lowering.spectra:lower",
+        "Subtract": "edgepack.convert.lowering.merging:widened",
+        **_BOTH,
+    },
 }
 
 

@@ -1,7 +1,7 @@
 """Products of tensors over many axes, as matrix products.
 
 An `einsum` of six and more axes takes the ONNX exporter minutes (it tries every order of them), and the TFLite
-converter writes a branch for it that no interpreter has.
+converter writes a branch for it that no interpreter has; nor does it sum over an axis of one operand.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,19 +16,25 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def einsum(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
-    """`tf.einsum`: two tensors with many axes are multiplied as matrices."""
+    """`tf.einsum`: two tensors with many axes are multiplied as matrices, after sums over what one alone has."""
 
     def lowered(equation: str, *operands: Any, **options: Any) -> Any:
         import tensorflow as tf
 
         tensors = [tf.convert_to_tensor(operand) for operand in operands]
         terms = _terms(equation, [tensor.shape.rank for tensor in tensors])
-        if terms is None or len(set("".join(terms))) <= _FEW or not _fits(terms, tensors):
+        if terms is None or not (_is_hard(terms) and _fits(terms, tensors)):
             return original(equation, *operands, **options)
         note(f"einsum {equation}: one matrix product")
         return _multiplied(terms, *tensors)
 
     return lowered
+
+
+def _is_hard(terms: Sequence[str]) -> bool:
+    """Whether there are many axes, or some that one operand alone has and the result has not."""
+    first, second, output = map(set, terms)
+    return len(first | second) > _FEW or bool((first ^ second) - output)
 
 
 def _terms(equation: str, ranks: Sequence[int | None]) -> list[str] | None:

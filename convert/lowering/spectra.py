@@ -9,8 +9,29 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert.lowering.base import Call, Markers
 from edgepack.convert.lowering.sizes import product, reshaped, sizes
 from edgepack.runtime.tensor import Array
+
+
+def lower(layer: Any, markers: Markers) -> Call | None:
+    """STFTSpectrogram whose channels come first, which TFLite's convolution does not take; None for others."""
+    if layer.data_format != "channels_first":
+        return None
+    markers.notes.append(f"{layer.name}: channels are moved to the end and back")
+    call = layer.call
+
+    def lowered(inputs: Any) -> Any:
+        import tensorflow as tf
+
+        layer.data_format = "channels_last"
+        try:
+            made = call(tf.transpose(inputs, [0, 2, 1]))
+        finally:
+            layer.data_format = "channels_first"
+        return tf.transpose(made, [0, 3, 1, 2] if layer.expand_dims else [0, 2, 1])
+
+    return lowered
 
 
 def stft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:

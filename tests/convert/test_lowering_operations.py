@@ -48,6 +48,18 @@ _MODELS: dict[str, Callable[[Any], Any]] = {
         (2, 3, 4, 5), lambda k, x: k.layers.EinsumDense("abcde,cdefg->agbf", output_shape=(4, 2, 3))(x)
     ),
     "integers, averaged": _made((5,), lambda k, x: k.layers.Average()([x, x, x]), "int32"),
+    "bytes, added": _made((5,), lambda k, x: k.layers.Add()([x, x]), "uint8"),
+    "doubles, embedded and normalized": _made(
+        (5,),
+        lambda k, x: k.layers.LayerNormalization(dtype="float64")(k.layers.Embedding(9, 4, dtype="float64")(x)),
+        "int32",
+    ),
+    "numbers looked up behind other layers": _made(
+        (4,),
+        lambda k, x: k.layers.IntegerLookup(vocabulary=[1, -2], num_oov_indices=2, mask_token=0)(
+            k.ops.cast(x, "int64")
+        ),
+    ),
     "integers, added": _made((5,), lambda k, x: k.layers.Add()([x, x]), "int32"),
 }
 
