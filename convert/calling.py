@@ -55,6 +55,8 @@ def tensors_of(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ..
     graph = getattr(model, "_functional", None) or model
     own = [tensor.name for tensor in model.inputs]
     inputs = _specs(getattr(graph, "_inputs_struct", None), model.inputs, own)
+    for tensor, spec in zip(model.inputs, inputs, strict=True):
+        _check_dense(spec.name, not (getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False)))
     outputs = _specs(getattr(graph, "_outputs_struct", None), model.outputs, graph.output_names)
     return inputs, as_computed(model, inputs, outputs)
 
@@ -179,9 +181,6 @@ def _specs(structure: Any, tensors: Sequence[Any], names: Sequence[str]) -> tupl
     if structure is not None:
         paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
         names = [_place(path) or name for path, name in zip(paths, names, strict=True)]
-    for tensor, name in zip(tensors, names, strict=True):
-        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-            raise ModelError(f"tensor {name!r} is sparse or ragged, which no light engine has; make it dense")
     return tuple(
         TensorSpec(name, tuple(tensor.shape), str(tensor.dtype))
         for name, tensor in zip(_unique(names), tensors, strict=True)
@@ -207,12 +206,19 @@ def as_computed(model: Any, inputs: Sequence[TensorSpec], outputs: Sequence[Tens
 
 def _given(spec: TensorSpec, tensor: Any) -> TensorSpec:
     """An output as it is traced; an axis that only its layer knows the size of keeps it."""
+    # Keras says that two times a tensor is sparse (3.15), so that only the tensor itself can tell.
+    _check_dense(spec.name, hasattr(tensor, "op"))
     shape = tensor.shape.as_list() if tensor.shape.rank is not None else spec.shape
     if len(shape) == len(spec.shape):
         shape = [said if found is None else found for said, found in zip(spec.shape, shape, strict=True)]
     # TensorFlow divides integers in float64, which no layer asks for and the files do not keep.
     dtype = spec.dtype if tensor.dtype.name == "float64" else tensor.dtype.name
     return replace(spec, shape=tuple(shape), dtype=dtype)
+
+
+def _check_dense(name: str, is_dense: bool) -> None:
+    if not is_dense:
+        raise ModelError(f"tensor {name!r} is sparse or ragged, which no light engine has; make it dense")
 
 
 def _unique(names: Sequence[str]) -> list[str]:

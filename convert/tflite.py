@@ -122,6 +122,7 @@ def _rename(data: bytes, source: Source, frozen: Frozen) -> bytes:
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = model.subgraphs[0]
     _part_outputs(schema, model, graph)
+    _fix_rows(graph)
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
@@ -144,6 +145,22 @@ def _part_outputs(schema: Any, model: Any, graph: Any) -> None:
         parted.append(_copied(schema, model, graph, index) if index in taken else index)
         taken.add(index)
     graph.outputs = parted
+
+
+def _fix_rows(graph: Any) -> None:
+    """Let outputs have as many rows as the inputs; the converter loses that where other axes are free."""
+
+    def signature(index: Any) -> list[int]:
+        tensor = graph.tensors[index]
+        return list(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature)
+
+    rows = {signature(index)[0] for index in graph.inputs if signature(index)}
+    if len(rows) != 1 or -1 in rows:
+        return
+    for index in graph.outputs:
+        shape = signature(index)
+        if shape and shape[0] == -1:
+            graph.tensors[index].shapeSignature = [*rows, *shape[1:]]
 
 
 def _copied(schema: Any, model: Any, graph: Any, index: int) -> int:

@@ -31,6 +31,7 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "Maximum": "edgepack.convert.lowering.merging:widened",
         "Minimum": "edgepack.convert.lowering.merging:widened",
         "Multiply": "edgepack.convert.lowering.merging:widened",
+        "PReLU": "edgepack.convert.lowering.prelu:lower",
         "STFTSpectrogram": "edgepack.convert.lowering.spectra:lower",
         "Subtract": "edgepack.convert.lowering.merging:widened",
         **_BOTH,
@@ -49,7 +50,7 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
     if model is None:  # a SavedModel has no layers
         yield markers
         return
-    with replaced(list(_replacements(model, target, markers))), substituted(markers.note):
+    with replaced(list(_replacements(model, target, markers))), substituted(markers.note, target):
         yield markers
 
 

@@ -33,6 +33,28 @@ def add(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[
     return lowered
 
 
+def argmax(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+    """`keras.ops.argmax`, which looks at the sign of zeros by the bits of a number, as no light engine can."""
+    return _index_of(original, "argmax")
+
+
+def argmin(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+    """`keras.ops.argmin`, for the same reason."""
+    return _index_of(original, "argmin")
+
+
+def _index_of(original: Callable[..., Any], name: str) -> Callable[..., Any]:
+    def lowered(x: Any, axis: int | None = None, keepdims: bool = False) -> Any:
+        import tensorflow as tf
+
+        if not isinstance(x, tf.Tensor) or not x.dtype.is_floating or axis is None:
+            return original(x, axis=axis, keepdims=keepdims)
+        found = getattr(tf, name)(x, axis=axis, output_type=tf.int32)
+        return tf.expand_dims(found, axis) if keepdims else found
+
+    return lowered
+
+
 def digitize(_original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
     """`keras.ops.digitize`: how many boundaries a value has reached, by comparing it with each."""
 

@@ -14,8 +14,10 @@ Substitute = Callable[[Callable[..., Any], Note], Callable[..., Any]]
 _KERAS = "keras.src.backend.tensorflow"
 _LOWERING = "edgepack.convert.lowering"
 
-# module and name of the operation -> module:function that makes its substitute
+# module and name of the operation -> module:function that makes its substitute, for both targets
 _SUBSTITUTES = {
+    (f"{_KERAS}.numpy", "argmax"): f"{_LOWERING}.numbers:argmax",
+    (f"{_KERAS}.numpy", "argmin"): f"{_LOWERING}.numbers:argmin",
     (f"{_KERAS}.numpy", "add"): f"{_LOWERING}.numbers:add",
     (f"{_KERAS}.numpy", "digitize"): f"{_LOWERING}.numbers:digitize",
     ("keras.src.utils.tf_utils", "tf_encode_categorical_inputs"): f"{_LOWERING}.numbers:encode",
@@ -25,13 +27,22 @@ _SUBSTITUTES = {
     ("tensorflow", "einsum"): f"{_LOWERING}.products:einsum",
 }
 
+# target -> the same, for what the other's exporter writes itself
+_OWN_SUBSTITUTES = {
+    "tflite": {
+        (f"{_KERAS}.numpy", name): f"{_LOWERING}.functions:{name}"
+        for name in ("tan", "sinh", "cosh", "arcsinh", "arccosh", "arctanh")
+    },
+    "onnx": {(f"{_KERAS}.numpy", "log1p"): f"{_LOWERING}.functions:log1p"},
+}
+
 
 @contextlib.contextmanager
-def substituted(note: Note) -> Iterator[None]:
-    """Let every operation in the table be its substitute while the block runs; `note` is told what was done."""
+def substituted(note: Note, target: str) -> Iterator[None]:
+    """Let every operation with a substitute for `target` be it while the block runs; `note` is told what was done."""
     before: list[tuple[Any, str, Any]] = []
     try:
-        for (home, name), place in _SUBSTITUTES.items():
+        for (home, name), place in {**_SUBSTITUTES, **_OWN_SUBSTITUTES[target]}.items():
             module, original = import_module(home), getattr(import_module(home), name)
             source, _, function = place.partition(":")
             make: Substitute = getattr(import_module(source), function)

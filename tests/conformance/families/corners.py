@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from tests.conformance.making import Case, Tensor, between, configs, kept_steps, mask, one, padded, tokens, whole
 
 _FLAT, _CUBE, _IMAGE = Tensor((6,)), Tensor((5, 6)), Tensor((5, 4, 6))
@@ -403,7 +405,10 @@ def _operations() -> list[Case]:
         "one_hot": lambda ops, x: ops.one_hot(ops.argmax(x, axis=-1), 6), "mod": lambda ops, x: ops.mod(x, 0.7),
         "floor_divide": lambda ops, x: ops.floor_divide(x, 0.7), "power": lambda ops, x: ops.power(ops.abs(x), 1.7),
         "tan": lambda ops, x: ops.tan(x), "sinh": lambda ops, x: ops.sinh(x), "arcsinh": lambda ops, x: ops.arcsinh(x),
-        "digitize": lambda ops, x: ops.digitize(x, [-0.5, 0.0, 0.5]), "median": lambda ops, x: ops.median(x, axis=-1),
+        "argmin": lambda ops, x: ops.argmin(x, axis=1, keepdims=True), "cosh": lambda ops, x: ops.cosh(x),
+        "digitize": lambda ops, x: ops.digitize(x, np.array([-0.5, 0.0, 0.5])),
+        "arctanh": lambda ops, x: ops.arctanh(ops.tanh(x)), "arccosh": lambda ops, x: ops.arccosh(1 + ops.abs(x)),
+        "median": lambda ops, x: ops.median(x, axis=-1),
         "rfft": lambda ops, x: list(ops.rfft(x)), "isnan": lambda ops, x: ops.isnan(x),
         "tril": lambda ops, x: ops.tril(x), "diff": lambda ops, x: ops.diff(x, axis=1),
         "moments": lambda ops, x: list(ops.moments(x, axes=[1])), "prod": lambda ops, x: ops.prod(x, axis=-1),

@@ -1,0 +1,59 @@
+"""Functions of one number that one of the exporters has no operator for, made of those that both have."""
+
+from collections.abc import Callable
+from typing import Any
+
+Note = Callable[[str], None]
+Function = Callable[..., Any]
+
+
+def tan(original: Function, note: Note) -> Function:
+    """The tangent."""
+    return _made(original, note, "tan", lambda tf, x: tf.sin(x) / tf.cos(x))
+
+
+def sinh(original: Function, note: Note) -> Function:
+    """The hyperbolic sine."""
+    return _made(original, note, "sinh", lambda tf, x: 0.5 * (tf.exp(x) - tf.exp(-x)))
+
+
+def cosh(original: Function, note: Note) -> Function:
+    """The hyperbolic cosine."""
+    return _made(original, note, "cosh", lambda tf, x: 0.5 * (tf.exp(x) + tf.exp(-x)))
+
+
+def arcsinh(original: Function, note: Note) -> Function:
+    """The inverse of `sinh`, of the magnitude alone so that no digits are lost."""
+    return _made(
+        original, note, "arcsinh",
+        lambda tf, x: tf.sign(x) * tf.math.log(tf.abs(x) + tf.sqrt(tf.square(x) + 1.0)),
+    )  # fmt: skip
+
+
+def arccosh(original: Function, note: Note) -> Function:
+    """The inverse of `cosh`."""
+    return _made(original, note, "arccosh", lambda tf, x: tf.math.log(x + tf.sqrt(tf.square(x) - 1.0)))
+
+
+def arctanh(original: Function, note: Note) -> Function:
+    """The inverse of `tanh`."""
+    return _made(original, note, "arctanh", lambda tf, x: 0.5 * (tf.math.log(1.0 + x) - tf.math.log(1.0 - x)))
+
+
+def log1p(original: Function, note: Note) -> Function:
+    """The logarithm of what is one more."""
+    return _made(original, note, "log1p", lambda tf, x: tf.math.log(1.0 + x))
+
+
+def _made(original: Function, note: Note, name: str, form: Callable[[Any, Any], Any]) -> Function:
+    """The operation with `form` for tensors of float32; integers and other types go Keras's way."""
+
+    def lowered(x: Any) -> Any:
+        import tensorflow as tf
+
+        if not isinstance(x, tf.Tensor) or x.dtype != tf.float32:
+            return original(x)
+        note(f"{name}: made of plainer functions")
+        return form(tf, x)
+
+    return lowered
