@@ -8,6 +8,12 @@ from typing import Any
 _OTHERS = ("float16", "bfloat16", "float64")
 
 
+def computed_in(model: Any) -> list[str]:
+    """The other element types than float32 that layers of a model compute in; a SavedModel has no layers."""
+    layers = [] if model is None else model._flatten_layers()
+    return sorted({layer.compute_dtype for layer in layers} & {*_OTHERS})
+
+
 @contextlib.contextmanager
 def at_inference(model: Any) -> Iterator[None]:
     """Let the layers compute in float32, and draw no random numbers, while the block runs.

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
+from edgepack.convert.inference import computed_in
 from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
 from edgepack.convert.lowering.operations import substituted
 
@@ -47,6 +48,8 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
         What was replaced: what the exporter of the target needs to know, and notes for the report.
     """
     markers = Markers()
+    for dtype in computed_in(model):
+        markers.note(f"layers of {dtype} compute in float32")
     if model is None:  # a SavedModel has no layers
         yield markers
         return

@@ -21,6 +21,8 @@ _SUBSTITUTES = {
     (f"{_KERAS}.numpy", "add"): f"{_LOWERING}.numbers:add",
     (f"{_KERAS}.numpy", "digitize"): f"{_LOWERING}.numbers:digitize",
     ("keras.src.utils.tf_utils", "tf_encode_categorical_inputs"): f"{_LOWERING}.numbers:encode",
+    (f"{_KERAS}.numpy", "matmul"): f"{_LOWERING}.products:of_bytes",
+    (f"{_KERAS}.numpy", "einsum"): f"{_LOWERING}.products:of_bytes",
     (f"{_KERAS}.math", "stft"): f"{_LOWERING}.spectra:stft",
     (f"{_KERAS}.math", "rfft"): f"{_LOWERING}.spectra:rfft",
     (f"{_KERAS}.nn", "_apply_masks"): f"{_LOWERING}.attention:masked",
@@ -32,7 +34,8 @@ _OWN_SUBSTITUTES = {
     "tflite": {
         (f"{_KERAS}.numpy", name): f"{_LOWERING}.functions:{name}"
         for name in ("tan", "sinh", "cosh", "arcsinh", "arccosh", "arctanh")
-    },
+    }
+    | {(f"{_KERAS}.math", name): f"{_LOWERING}.functions:{name}" for name in ("erf", "erfc")},
     "onnx": {(f"{_KERAS}.numpy", "log1p"): f"{_LOWERING}.functions:log1p"},
 }
 

@@ -31,6 +31,25 @@ def einsum(original: Callable[..., Any], note: Callable[[str], None]) -> Callabl
     return lowered
 
 
+def of_bytes(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+    """`keras.ops.matmul` and `einsum`, where layers that Keras quantized multiply int8.
+
+    Sums below 2^24 are exact in floats: 1,040 products of two int8.
+    """
+
+    def lowered(*operands: Any, **options: Any) -> Any:
+        import tensorflow as tf
+
+        tensors = [operand for operand in operands if not isinstance(operand, str)]
+        if not all(tf.is_tensor(tensor) and tensor.dtype == tf.int8 for tensor in tensors):
+            return original(*operands, **options)
+        note("products of int8: in float32, which gives the same sums")
+        floats = [tf.cast(value, tf.float32) if tf.is_tensor(value) else value for value in operands]
+        return tf.cast(original(*floats, **options), tf.int32)
+
+    return lowered
+
+
 def _is_hard(terms: Sequence[str]) -> bool:
     """Whether there are many axes, or some that one operand alone has and the result has not."""
     first, second, output = map(set, terms)

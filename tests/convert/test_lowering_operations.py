@@ -36,6 +36,14 @@ def _made(
     return model
 
 
+def _quantized(keras: Any) -> Any:
+    x = keras.Input((4, 16), name="x")
+    layers = [keras.layers.Dense(8), keras.layers.EinsumDense("abc,cd->abd", output_shape=(None, 5))]
+    model = keras.Sequential([x, *layers])
+    model.quantize("int8")
+    return model
+
+
 _MODELS: dict[str, Callable[[Any], Any]] = {
     "mel spectrogram": _made((400,), lambda k, x: k.layers.MelSpectrogram(**_MEL)(x)),
     "spectrum": _made((3, 20), lambda k, x: k.ops.concatenate(k.ops.rfft(x), axis=-1)),
@@ -47,6 +55,7 @@ _MODELS: dict[str, Callable[[Any], Any]] = {
     "product of seven axes": _made(
         (2, 3, 4, 5), lambda k, x: k.layers.EinsumDense("abcde,cdefg->agbf", output_shape=(4, 2, 3))(x)
     ),
+    "layers that Keras quantized": _quantized,
     "integers, averaged": _made((5,), lambda k, x: k.layers.Average()([x, x, x]), "int32"),
     "bytes, added": _made((5,), lambda k, x: k.layers.Add()([x, x]), "uint8"),
     "doubles, embedded and normalized": _made(
@@ -106,3 +115,14 @@ def test_a_product_of_many_axes_is_that_of_numpy(equation: str) -> None:
         given = tf.function(lambda *tensors: tf.einsum(equation, *tensors))(*map(tf.constant, operands))
     np.testing.assert_allclose(given, np.einsum(equation, *operands), atol=1e-4)
     assert notes == [f"einsum {equation}: one matrix product"]
+
+
+@pytest.mark.parametrize("name", ["tan", "sinh", "cosh", "arcsinh", "arctanh", "erf", "erfc", "argmax", "argmin"])
+def test_a_function_that_tflite_lacks_is_that_of_keras(keras: Any, name: str) -> None:
+    numbers = np.linspace(-0.99, 0.99, 201, dtype=np.float32).reshape(3, -1)
+    function = getattr(keras.ops, name)
+    options = {"axis": -1} if name.startswith("arg") else {}
+    wanted = function(numbers, **options)
+    with substituted(lambda _: None, "tflite"):
+        given = function(keras.ops.convert_to_tensor(numbers), **options)
+    np.testing.assert_allclose(given, wanted, atol=2e-6)

@@ -412,6 +412,7 @@ def _operations() -> list[Case]:
         "rfft": lambda ops, x: list(ops.rfft(x)), "isnan": lambda ops, x: ops.isnan(x),
         "tril": lambda ops, x: ops.tril(x), "diff": lambda ops, x: ops.diff(x, axis=1),
         "moments": lambda ops, x: list(ops.moments(x, axes=[1])), "prod": lambda ops, x: ops.prod(x, axis=-1),
+        "erfc": lambda ops, x: ops.erfc(x),
         "segment": lambda ops, x: ops.take(x, [0, 2, 1], axis=1), "repeat": lambda ops, x: ops.repeat(x, 2, axis=1),
         "outer": lambda ops, x: ops.expand_dims(x, -1) * ops.expand_dims(x, -2),
     }  # fmt: skip
