@@ -42,6 +42,7 @@ def export(source: Source, frozen: Frozen, markers: Markers) -> Any:
                 custom_op_handlers=markers.handlers(),
             )
             model = _slimmed(model)
+            _keep_inputs(model, source, frozen)
             _name_batch(model, source)
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the exporter raises what its handlers raise
@@ -57,6 +58,22 @@ def _slimmed(model: Any) -> Any:
         return onnxslim.slim(model)
     except Exception:  # noqa: BLE001 - a nicety: a model that it cannot slim is right all the same
         return model
+
+
+def _keep_inputs(model: Any, source: Source, frozen: Frozen) -> None:
+    """Declare every input of the model again, those that nothing reads among them, in the model's order."""
+    from onnx import helper
+
+    written = {value.name: value for value in model.graph.input}
+    inputs = [
+        written.get(spec.name)
+        or helper.make_tensor_value_info(
+            spec.name, helper.np_dtype_to_tensor_dtype(spec.numpy_dtype), tensor.shape.as_list()
+        )
+        for spec, tensor in zip(source.inputs, frozen.function.inputs, strict=True)
+    ]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
 
 
 def _folded(frozen: Frozen) -> Any:

@@ -23,8 +23,9 @@ def lower(layer: Any, markers: Markers) -> Call | None:
 
     if not can_lower(layer):
         return None
-    tokens, found = (array.numpy() for array in layer.lookup_table.export())
-    if not len(tokens):
+    try:
+        tokens, found = (array.numpy() for array in layer.lookup_table.export())
+    except Exception:  # noqa: BLE001 - a table that was never filled raises what TensorFlow likes
         return None
     markers.notes.append(f"{layer.name}: each value is compared with {len(tokens)} tokens")
     unknown = layer.oov_token if layer.invert else layer._default_value

@@ -37,10 +37,10 @@ def _made(
 
 
 def _quantized(keras: Any) -> Any:
-    x = keras.Input((4, 16), name="x")
     layers = [keras.layers.Dense(8), keras.layers.EinsumDense("abc,cd->abd", output_shape=(None, 5))]
-    model = keras.Sequential([x, *layers])
-    model.quantize("int8")
+    model = keras.Sequential([keras.Input((4, 16), name="x"), *layers])
+    for layer in layers:
+        layer.quantize("int8")
     return model
 
 

@@ -31,6 +31,15 @@ def test_what_comes_in_goes_out_under_every_name(keras: Any, tmp_path: Path, dty
             np.testing.assert_array_equal(given, wanted)
 
 
+def test_an_input_that_nothing_reads_is_still_taken(keras: Any, tmp_path: Path) -> None:
+    x, unread = keras.Input((3, 4), name="x"), keras.Input((3,), dtype="bool", name="unread")
+    # Keras overrides the mask of the queries with the one that they carry, of which there is none here.
+    y = keras.layers.MultiHeadAttention(2, 3)(x, x, query_mask=unread)
+    report = convert_model(keras.Model([x, unread], y), tmp_path / "model.edgepack")
+    assert [result.reasons for result in report.results] == [(), ()]
+    assert [spec.name for spec in report.inputs] == ["x", "unread"]
+
+
 def test_one_result_may_be_two_outputs(keras: Any, tmp_path: Path) -> None:
     x = keras.Input((3,), name="x")
     y = keras.layers.Dense(2, name="y")(x)
