@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from edgepack.convert.inference import at_inference, has_halves
+from edgepack.convert.inference import at_inference
 from edgepack.quiet import quiet
 from edgepack.runtime.errors import ModelError
 from edgepack.runtime.tensor import TensorSpec
@@ -55,8 +55,10 @@ def tensors_of(model: Any) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ..
     graph = getattr(model, "_functional", None) or model
     own = [tensor.name for tensor in model.inputs]
     inputs = _specs(getattr(graph, "_inputs_struct", None), model.inputs, own)
+    for tensor, spec in zip(model.inputs, inputs, strict=True):
+        _check_dense(spec.name, not (getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False)))
     outputs = _specs(getattr(graph, "_outputs_struct", None), model.outputs, graph.output_names)
-    return inputs, _as_computed(model, inputs, outputs) if has_halves(model) else outputs
+    return inputs, as_computed(model, inputs, outputs)
 
 
 def flat_call(model: Any, tensors: Sequence[Any]) -> list[Any]:
@@ -179,24 +181,44 @@ def _specs(structure: Any, tensors: Sequence[Any], names: Sequence[str]) -> tupl
     if structure is not None:
         paths = [path for path, _ in keras.tree.flatten_with_path(structure)]
         names = [_place(path) or name for path, name in zip(paths, names, strict=True)]
-    for tensor, name in zip(tensors, names, strict=True):
-        if getattr(tensor, "sparse", False) or getattr(tensor, "ragged", False):
-            raise ModelError(f"tensor {name!r} is sparse or ragged, which no light engine has; make it dense")
     return tuple(
         TensorSpec(name, tuple(tensor.shape), str(tensor.dtype))
         for name, tensor in zip(_unique(names), tensors, strict=True)
     )
 
 
-def _as_computed(model: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
-    """The outputs with the element types they have when half precision is left to the files."""
+def as_computed(model: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -> tuple[TensorSpec, ...]:
+    """The outputs as a model gives them where it computes in float32, which is not always what its layers say.
+
+    Merges of integers say they give floats, and attention over two axes gives its scores another shape (Keras 3.15).
+    """
     import tensorflow as tf
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in inputs]
-    with quiet():
-        traced = tf.function(lambda *tensors: flat_call(model, tensors)).get_concrete_function(*specs)
+    try:
+        with quiet():
+            traced = tf.function(lambda *tensors: flat_call(model, tensors)).get_concrete_function(*specs)
+    except Exception:  # noqa: BLE001 - a model that fails when it is called says so when it is converted
+        return tuple(outputs)
     given = tf.nest.flatten(traced.structured_outputs)
-    return tuple(replace(spec, dtype=tensor.dtype.name) for spec, tensor in zip(outputs, given, strict=True))
+    return tuple(_given(spec, tensor) for spec, tensor in zip(outputs, given, strict=True))
+
+
+def _given(spec: TensorSpec, tensor: Any) -> TensorSpec:
+    """An output as it is traced; an axis that only its layer knows the size of keeps it."""
+    # Keras says that two times a tensor is sparse (3.15), so that only the tensor itself can tell.
+    _check_dense(spec.name, hasattr(tensor, "op"))
+    shape = tensor.shape.as_list() if tensor.shape.rank is not None else spec.shape
+    if len(shape) == len(spec.shape):
+        shape = [said if found is None else found for said, found in zip(spec.shape, shape, strict=True)]
+    # TensorFlow divides integers in float64, which no layer asks for and the files do not keep.
+    dtype = spec.dtype if tensor.dtype.name == "float64" else tensor.dtype.name
+    return replace(spec, shape=tuple(shape), dtype=dtype)
+
+
+def _check_dense(name: str, is_dense: bool) -> None:
+    if not is_dense:
+        raise ModelError(f"tensor {name!r} is sparse or ragged, which no light engine has; make it dense")
 
 
 def _unique(names: Sequence[str]) -> list[str]:

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 
 def opened(model: Any, concerns: Callable[[Any], bool]) -> Any:
     """The graph of a model, with nested models opened where they hold a layer that `concerns` the caller.
@@ -36,17 +34,6 @@ def ordered(graph: Any) -> list[Any]:
     """The calls of a graph, each behind those it needs; inputs are none."""
     depths = sorted(graph._nodes_by_depth, reverse=True)
     return [node for depth in depths for node in graph._nodes_by_depth[depth] if not node.is_input]
-
-
-def passed(tensor: Any) -> Any:
-    """What a step gives, as an output: the values as they are, by an operator that no exporter folds away.
-
-    A tensor that is an input and an output of a TFLite file at once can have but one of the two names.
-    """
-    import keras
-
-    lowest = np.finfo(tensor.dtype).min if "float" in tensor.dtype else np.iinfo(tensor.dtype).min
-    return keras.ops.maximum(tensor, np.asarray(lowest, tensor.dtype))
 
 
 def _functional(operation: Any) -> Any:

@@ -4,9 +4,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any
 
+from edgepack.convert.calling import as_computed
 from edgepack.convert.edge import Edge, raw_edge
-from edgepack.convert.graph import opened, ordered, passed
+from edgepack.convert.graph import opened, ordered
 from edgepack.convert.lift_layers import MUST, can_lift, lift_layer
+from edgepack.convert.lowering.lookup import can_lower
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Source
 from edgepack.runtime.errors import ConvertError, DataError, EdgepackError, ModelError
@@ -81,7 +83,10 @@ def lift(source: Source, *, everything: bool = False) -> Lifted | None:
         return None
     graph = opened(source.model, _concerns)
     if graph is None:
-        raise ModelError(_out_of_reach(source.model, next(filter(_concerns, layers))))
+        blocked = next(filter(_concerns if everything else _must_be_cut, layers), None)
+        if blocked is None:
+            return None
+        raise ModelError(_out_of_reach(source.model, blocked))
     edges = {
         id(tensor): raw_edge(spec.name, spec.shape[1:], spec.dtype)
         for spec, tensor in zip(source.inputs, graph.inputs, strict=True)
@@ -107,6 +112,10 @@ def _cut(source: Source, graph: Any, kept: list[Any], lifted: list[Any], edges: 
 
 def _must(layer: Any) -> bool:
     return any(kind.__name__ in MUST for kind in type(layer).__mro__)
+
+
+def _must_be_cut(layer: Any) -> bool:
+    return _must(layer) and not can_lower(layer)
 
 
 def _concerns(layer: Any) -> bool:
@@ -145,12 +154,15 @@ def _needing(nodes: list[Any]) -> list[Any]:
 def _lifted(node: Any, needing: Any, edges: dict[int, Edge], *, everything: bool) -> Edge | None:
     """What a call gives, as steps; None where it stays in the model."""
     layer, name = node.operation, _described(node.operation)
+    stays = can_lower(needing)
     inside = [] if _must(layer) or not hasattr(layer, "_flatten_layers") else layer._flatten_layers(include_self=False)
-    if hidden := next(filter(_must, inside), None):
+    if hidden := next(filter(_must_be_cut, inside), None):
         raise ModelError(_out_of_reach(layer, hidden))
     given = [edges[id(tensor)] for tensor in node.input_tensors if id(tensor) in edges]
     at_edge = len(given) == len(node.input_tensors)
     if needing and not (at_edge and can_lift(layer)):
+        if stays:
+            return None
         raise ModelError(_refusal(layer, needing))
     # CategoryEncoding goes with the lookup before it: its vector is nothing to a step, and a loop to some engines.
     follows = type(layer).__name__ == "CategoryEncoding" and any(edge.is_lifted for edge in given)
@@ -160,7 +172,7 @@ def _lifted(node: Any, needing: Any, edges: dict[int, Edge], *, everything: bool
         _check_call(node)
         return lift_layer(layer, given)
     except ConvertError as error:
-        if needing or everything:
+        if (needing or everything) and not stays:
             hint = "" if needing else " (without --lift it stays in the file)"
             raise ModelError(f"{name} cannot become a step: {error}{hint}") from error
         return None
@@ -259,18 +271,15 @@ def _rest(source: Source, graph: Any, kept: list[Any], inputs: dict[int, tuple[s
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
         tensors |= dict(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
-    ends = [passed(new[id(tensor)]) if id(tensor) in new else tensors[id(tensor)] for tensor in graph.outputs]
+    ends = [tensors[id(tensor)] for tensor in graph.outputs]
     outputs = keras.tree.pack_sequence_as(graph._outputs_struct, ends)
     model = keras.Model(list(new.values()), outputs, name=source.model.name)
-    return replace(
-        source,
-        model=model,
-        inputs=tuple(TensorSpec(name, tuple(new[key].shape), edge.dtype) for key, (name, edge) in inputs.items()),
-        outputs=tuple(
-            TensorSpec(spec.name, tuple(tensor.shape), str(tensor.dtype))
-            for spec, tensor in zip(source.outputs, model.outputs, strict=True)
-        ),
-    )
+    specs = tuple(TensorSpec(name, tuple(new[key].shape), edge.dtype) for key, (name, edge) in inputs.items())
+    said = [
+        TensorSpec(spec.name, tuple(tensor.shape), str(tensor.dtype))
+        for spec, tensor in zip(source.outputs, model.outputs, strict=True)
+    ]
+    return replace(source, model=model, inputs=specs, outputs=as_computed(model, specs, said))
 
 
 def _after_card(chain: tuple[Step, ...], card: Steps) -> tuple[Step, ...]:

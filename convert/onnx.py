@@ -42,6 +42,7 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
     data = converter.ask(order, {"graph.pb": graph, "markers.pickle": pickle.dumps(markers)})
     try:
         model = onnx.load_from_string(data)
+        _keep_inputs(model, source, frozen)
         _name_batch(model, source, frozen.function.inputs[0].shape[0] if frozen.inputs else None)
         if standard.opset > EXPORTED:
             model = onnx.version_converter.convert_version(model, standard.opset)
@@ -77,6 +78,22 @@ def finish(model: Any, standard: Standard, about: About) -> bytes:
     except Exception as error:  # the checker and shape inference have errors of their own
         raise ConvertError(f"onnx.checker refuses the file: {_one_line(error)}") from error
     return data
+
+
+def _keep_inputs(model: Any, source: Source, frozen: Frozen) -> None:
+    """Declare every input of the model again, those that nothing reads among them, in the model's order."""
+    from onnx import helper
+
+    written = {value.name: value for value in model.graph.input}
+    inputs = [
+        written.get(spec.name)
+        or helper.make_tensor_value_info(
+            spec.name, helper.np_dtype_to_tensor_dtype(spec.numpy_dtype), tensor.shape.as_list()
+        )
+        for spec, tensor in zip(source.inputs, frozen.function.inputs, strict=True)
+    ]
+    del model.graph.input[:]
+    model.graph.input.extend(inputs)
 
 
 def _name_batch(model: Any, source: Source, batch: int | None) -> None:

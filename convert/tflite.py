@@ -1,5 +1,6 @@
 """Frozen Keras model to TFLite bytes, in any precision, with the model's own names."""
 
+import copy
 import io
 from typing import Any
 
@@ -65,6 +66,8 @@ def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = model.subgraphs[0]
+    _part_outputs(schema, model, graph)
+    _fix_rows(graph)
     signature = schema.SignatureDefT()
     signature.signatureKey, signature.subgraphIndex = _SIGNATURE.encode(), 0
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
@@ -85,6 +88,55 @@ def _describe(schema: Any, model: Any, about: About) -> None:
     buffer.data = np.frombuffer(msgspec.json.encode(about.entries()), np.uint8)
     model.buffers.append(buffer)
     model.metadata = [*(model.metadata or ()), entry]
+
+
+def _part_outputs(schema: Any, model: Any, graph: Any) -> None:
+    """Give every output a tensor of its own: one that is an input too, or another output, could not have its name.
+
+    The converter folds away whatever leaves values as they are, so that only its file can be mended. The copy is a
+    cast to the same type, the one operator that takes every type.
+    """
+    taken = {int(index) for index in graph.inputs}
+    parted = []
+    for index in map(int, graph.outputs):
+        parted.append(_copied(schema, model, graph, index) if index in taken else index)
+        taken.add(index)
+    graph.outputs = parted
+
+
+def _fix_rows(graph: Any) -> None:
+    """Let outputs have as many rows as the inputs; the converter loses that where other axes are free."""
+
+    def signature(index: Any) -> list[int]:
+        tensor = graph.tensors[index]
+        return list(tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature)
+
+    rows = {signature(index)[0] for index in graph.inputs if signature(index)}
+    if len(rows) != 1 or -1 in rows:
+        return
+    for index in graph.outputs:
+        shape = signature(index)
+        if shape and shape[0] == -1:
+            graph.tensors[index].shapeSignature = [*rows, *shape[1:]]
+
+
+def _copied(schema: Any, model: Any, graph: Any, index: int) -> int:
+    """A new tensor that holds what tensor `index` does; returns its index."""
+    tensor = copy.copy(graph.tensors[index])
+    tensor.name = f"{tensor.name.decode()}_copy_{len(graph.tensors)}".encode()
+    tensor.buffer = 0  # it is computed
+    graph.tensors.append(tensor)
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.CAST
+    code.version = 1
+    model.operatorCodes.append(code)
+    cast = schema.OperatorT()
+    cast.opcodeIndex = len(model.operatorCodes) - 1
+    cast.inputs, cast.outputs = [index], [len(graph.tensors) - 1]
+    cast.builtinOptionsType, cast.builtinOptions = schema.BuiltinOptions.CastOptions, schema.CastOptionsT()
+    cast.builtinOptions.inDataType = cast.builtinOptions.outDataType = tensor.type
+    graph.operators = [*(graph.operators if graph.operators is not None else ()), cast]
+    return len(graph.tensors) - 1
 
 
 def _name_tensors(

@@ -5,9 +5,18 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from edgepack.convert.lowering.base import Call, FunctionLowering, Lowering, Markers, replaced, substituted
+from edgepack.convert.inference import computed_in
+from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
+from edgepack.convert.lowering.operations import substituted
 
 __all__ = ["Markers", "applied"]
+
+_BOTH = {
+    "Average": "edgepack.convert.lowering.merging:average",
+    "IntegerLookup": "edgepack.convert.lowering.lookup:lower",
+    "MultiHeadAttention": "edgepack.convert.lowering.attention:lower",
+    "TimeDistributed": "edgepack.convert.lowering.distributed:lower",
+}
 
 # target -> class of the layer -> module:function
 _LOWERINGS: dict[str, dict[str, str]] = {
@@ -19,6 +28,7 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "Conv1D": "edgepack.convert.lowering.addition:lower_convolution",
         "Conv2D": "edgepack.convert.lowering.addition:lower_convolution",
         "UpSampling2D": "edgepack.convert.lowering.resizing:lower_upsampling",
+        **_BOTH,
     },
     "tflite": {
         "LSTM": "edgepack.convert.lowering.recurrent_tflite:lower",
@@ -28,30 +38,14 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "Conv1D": "edgepack.convert.lowering.addition:lower_convolution",
         "Conv2D": "edgepack.convert.lowering.addition:lower_convolution",
         "UpSampling2D": "edgepack.convert.lowering.resizing:lower_upsampling",
-    },
-}
-
-# target -> function of Keras's backend -> module:function
-_FUNCTIONS: dict[str, dict[str, str]] = {
-    "onnx": {
-        "nn.conv": "edgepack.convert.lowering.convolution:for_onnx",
-        "nn.conv_transpose": "edgepack.convert.lowering.transposed_convolution:for_onnx",
-        "nn.depthwise_conv": "edgepack.convert.lowering.convolution:depthwise_for_onnx",
-        "nn.separable_conv": "edgepack.convert.lowering.convolution:depthwise_for_onnx",
-        "image.resize": "edgepack.convert.lowering.resizing:for_onnx",
-        "numpy.add": "edgepack.convert.lowering.addition:lower",
-    },
-    "tflite": {
-        "nn.conv": "edgepack.convert.lowering.convolution:for_tflite",
-        "nn.conv_transpose": "edgepack.convert.lowering.transposed_convolution:for_tflite",
-        "nn.max_pool": "edgepack.convert.lowering.pooling:lower",
-        "nn.average_pool": "edgepack.convert.lowering.pooling:lower",
-        "nn.adaptive_max_pool": "edgepack.convert.lowering.pooling:lower_adaptive",
-        "nn.adaptive_average_pool": "edgepack.convert.lowering.pooling:lower_adaptive",
-        "image.resize": "edgepack.convert.lowering.resizing:for_tflite",
-        "numpy.add": "edgepack.convert.lowering.addition:lower",
-        "numpy.pad": "edgepack.convert.lowering.padding:lower",
-        "numpy.repeat": "edgepack.convert.lowering.repeating:lower",
+        "Add": "edgepack.convert.lowering.merging:widened",
+        "Maximum": "edgepack.convert.lowering.merging:widened",
+        "Minimum": "edgepack.convert.lowering.merging:widened",
+        "Multiply": "edgepack.convert.lowering.merging:widened",
+        "PReLU": "edgepack.convert.lowering.prelu:lower",
+        "STFTSpectrogram": "edgepack.convert.lowering.spectra:lower",
+        "Subtract": "edgepack.convert.lowering.merging:widened",
+        **_BOTH,
     },
 }
 
@@ -64,14 +58,16 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
         What was replaced: what the exporter of the target needs to know, and notes for the report.
     """
     markers = Markers()
-    functions: dict[str, FunctionLowering] = {name: _load(place) for name, place in _FUNCTIONS[target].items()}
-    with replaced(list(_replacements(model, target, markers))), substituted(functions, markers):
+    for dtype in computed_in(model):
+        markers.note(f"layers of {dtype} compute in float32")
+    if model is None:  # a SavedModel has no layers
+        yield markers
+        return
+    with replaced(list(_replacements(model, target, markers))), substituted(target, markers):
         yield markers
 
 
 def _replacements(model: Any, target: str, markers: Markers) -> Iterator[tuple[Any, Call]]:
-    if model is None:  # a SavedModel has no layers
-        return
     for layer in model._flatten_layers(include_self=False, recursive=True):
         lowering = _find(layer, target)
         call = lowering(layer, markers) if lowering else None

@@ -8,7 +8,7 @@ reaches every layer that computes with it, cells of recurrent layers and the use
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -78,6 +78,11 @@ class Markers:
         """
         raise ModelError(f"layer {_current_layer()!r} {why}")
 
+    def note(self, text: str) -> None:
+        """Tell once what was done."""
+        if text not in self.notes:
+            self.notes.append(text)
+
     def emit(
         self,
         tensors: Sequence[Any],
@@ -124,8 +129,6 @@ class Markers:
 
 
 Lowering = Callable[[Any, Markers], Call | None]
-FunctionLowering = Callable[[Call, Markers], Call]
-"""From a function of Keras's backend to the one that takes its place."""
 
 
 @contextlib.contextmanager
@@ -138,26 +141,6 @@ def replaced(replacements: Sequence[tuple[Any, Call]]) -> Iterator[None]:
     finally:
         for layer, _ in replacements:
             object.__delattr__(layer, "call")
-
-
-@contextlib.contextmanager
-def substituted(lowerings: Mapping[str, FunctionLowering], markers: Markers) -> Iterator[None]:
-    """Let Keras's backend compute with other functions while the block runs.
-
-    Args:
-        lowerings: By the function's name, `"MODULE.FUNCTION"`.
-        markers: What they tell of themselves.
-    """
-    import keras
-
-    backend = keras.src.backend
-    with contextlib.ExitStack() as stack:
-        for place, lowering in lowerings.items():
-            module, name = getattr(backend, place.partition(".")[0]), place.partition(".")[2]
-            original = getattr(module, name)
-            stack.callback(setattr, module, name, original)
-            setattr(module, name, lowering(original, markers))
-        yield
 
 
 def _current_layer() -> str:

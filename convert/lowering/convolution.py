@@ -5,7 +5,8 @@ TensorFlow lack them; no exporter reads that call. The light engines have no suc
 """
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
@@ -134,7 +135,7 @@ def _emit(
         **_padding(padding, inputs.shape[2:], shape[2:], window, strides, dilation),
     }  # fmt: skip
     weights = tf.transpose(kernel, [rank + 1, rank, *range(rank)])
-    return markers.emit([inputs, weights], [tuple(shape)], inputs.dtype, _writer(attributes))[0]
+    return markers.emit([inputs, weights], [tuple(shape)], inputs.dtype, partial(_write, attributes=attributes))[0]
 
 
 def _padding(
@@ -158,8 +159,5 @@ def _padding(
     return {"pads": before + behind}
 
 
-def _writer(attributes: dict[str, Any]) -> Callable[[GraphWriter], None]:
-    def write(graph: GraphWriter) -> None:
-        graph.node("Conv", graph.inputs, graph.outputs, **attributes)
-
-    return write
+def _write(graph: GraphWriter, attributes: dict[str, Any]) -> None:
+    graph.node("Conv", graph.inputs, graph.outputs, **attributes)

@@ -5,6 +5,7 @@ old ones. The weights are read off Keras itself: it resizes an identity matrix.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         shape = (batch, channels, *(made if _is_known((made,)) else None for made in size))
         tensors = [channels_first(images), tf.cast(tf.stack(size), tf.int64)]
         markers.tell("one ONNX Resize node")
-        return channels_last(markers.emit(tensors, [shape], images.dtype, _writer(method))[0])
+        return channels_last(markers.emit(tensors, [shape], images.dtype, partial(_write, method=method))[0])
 
     return _lowered(original, markers, native)
 
@@ -188,18 +189,14 @@ def _part(product: int, divisor: int) -> int:
     return int(np.float32(product) / np.float32(divisor))
 
 
-def _writer(method: str) -> Callable[[GraphWriter], None]:
+def _write(graph: GraphWriter, method: str) -> None:
     attributes: dict[str, Any] = (
         {"mode": "nearest", "coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}
         if method == "nearest"
         else {"mode": "linear", "coordinate_transformation_mode": "half_pixel"}
     )
-
-    def write(graph: GraphWriter) -> None:
-        # Sizes for all axes: the attribute `axes` is passed over by tools that infer shapes.
-        images, size = graph.inputs
-        kept = graph.node("Shape", [images], start=0, end=2)
-        shape = graph.node("Concat", [*kept, size], axis=0)
-        graph.node("Resize", [images, "", "", *shape], graph.outputs, **attributes)
-
-    return write
+    # Sizes for all axes: the attribute `axes` is passed over by tools that infer shapes.
+    images, size = graph.inputs
+    kept = graph.node("Shape", [images], start=0, end=2)
+    shape = graph.node("Concat", [*kept, size], axis=0)
+    graph.node("Resize", [images, "", "", *shape], graph.outputs, **attributes)

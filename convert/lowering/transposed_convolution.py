@@ -4,7 +4,8 @@ What Keras asks of TensorFlow is a place in the full result, `(size - 1) * strid
 elements in, and where it reaches behind the end there are zeros. For free axes too, how far it reaches is known.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
@@ -107,11 +108,8 @@ def _emit(
     }  # fmt: skip
     shape = (batch, kernel.shape[rank], *(None if old is None else new for old, new in zip(given, made, strict=True)))
     weights = tf.transpose(kernel, [rank + 1, rank, *range(rank)])
-    return markers.emit([inputs, weights], [shape], inputs.dtype, _writer(attributes))[0]
+    return markers.emit([inputs, weights], [shape], inputs.dtype, partial(_write, attributes=attributes))[0]
 
 
-def _writer(attributes: dict[str, Any]) -> Callable[[GraphWriter], None]:
-    def write(graph: GraphWriter) -> None:
-        graph.node("ConvTranspose", graph.inputs, graph.outputs, **attributes)
-
-    return write
+def _write(graph: GraphWriter, attributes: dict[str, Any]) -> None:
+    graph.node("ConvTranspose", graph.inputs, graph.outputs, **attributes)

@@ -7,7 +7,7 @@ from tests.conformance.making import Case
 
 _FAMILIES = (
     "core", "convolution", "pooling", "normalization", "recurrent", "stepwise", "attention", "preprocessing", "words",
-    "image",
+    "image", "corners",
 )  # fmt: skip
 
 # public names of `keras.layers` without a case -> why
