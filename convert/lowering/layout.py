@@ -24,22 +24,6 @@ def per_axis(value: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, (tuple, list)) else (value or 1,) * axes  # type: ignore[return-value]
 
 
-def sizes(tensor: Any) -> list[Any]:
-    """The size of each axis: a number where it is known, a scalar tensor where it is free."""
-    import tensorflow as tf
-
-    dynamic = tf.shape(tensor)
-    return [dynamic[axis] if size is None else size for axis, size in enumerate(tensor.shape.as_list())]
-
-
-def reshaped(tensor: Any, shape: Sequence[Any]) -> Any:
-    """The tensor in another shape of numbers and scalar tensors; what is a number stays known."""
-    import tensorflow as tf
-
-    free = [axis for axis, size in enumerate(shape) if not isinstance(size, int)]
-    return tf.reshape(tensor, [-1 if free == [axis] else size for axis, size in enumerate(shape)])
-
-
 def stretched(kernel: Any, dilation: Sequence[int]) -> Any:
     """A kernel `(*window, a, b)` with zeros between its taps: undilated it computes what the given one does dilated."""
     import tensorflow as tf

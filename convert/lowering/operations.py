@@ -60,7 +60,7 @@ _OWN = {
 
 
 @contextlib.contextmanager
-def substituted(target: str, markers: Markers) -> Iterator[None]:
+def substituted(markers: Markers, target: str) -> Iterator[None]:
     """Let every operation with a substitute for `target` be it while the block runs; `markers` hear what was done."""
     with contextlib.ExitStack() as stack:
         for place, maker in {**_BOTH, **_OWN[target]}.items():

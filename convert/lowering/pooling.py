@@ -6,7 +6,8 @@ Both the largest and the mean of a box come out of that; at the borders the mean
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, reshaped, sizes
+from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis
+from edgepack.convert.lowering.sizes import reshaped, sizes
 
 
 def lower(original: Call, markers: Markers) -> Call:

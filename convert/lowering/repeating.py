@@ -3,7 +3,7 @@
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, Markers
-from edgepack.convert.lowering.layout import reshaped, sizes
+from edgepack.convert.lowering.sizes import reshaped, sizes
 
 _MOST = 4  # tensors that XNNPACK joins at once
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, sizes
+from edgepack.convert.lowering.layout import channels_first, channels_last
+from edgepack.convert.lowering.sizes import sizes
 from edgepack.runtime.tensor import Array
 
 Size = tuple[Any, Any]

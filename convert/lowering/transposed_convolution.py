@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, sizes, stretched
+from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, stretched
+from edgepack.convert.lowering.sizes import sizes
 
 
 def for_tflite(original: Call, markers: Markers) -> Call:
