@@ -53,7 +53,7 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
     if model is None:  # a SavedModel has no layers
         yield markers
         return
-    with replaced(list(_replacements(model, target, markers))), substituted(markers.note, target):
+    with replaced(list(_replacements(model, target, markers))), substituted(markers, target):
         yield markers
 
 

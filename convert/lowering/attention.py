@@ -30,7 +30,7 @@ def lower(layer: Any, markers: Markers) -> Call | None:
     return attended
 
 
-def masked(_original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+def masked(_original: Callable[..., Any], _markers: Markers) -> Callable[..., Any]:
     """Scores `(batch, heads, steps, sources)` with what is masked made very small.
 
     Keras makes a causal mask by an operator that wants a known length; comparing positions wants none.

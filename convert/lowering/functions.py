@@ -3,56 +3,57 @@
 from collections.abc import Callable
 from typing import Any
 
-Note = Callable[[str], None]
+from edgepack.convert.lowering.base import Markers
+
 Function = Callable[..., Any]
 
 
-def tan(original: Function, note: Note) -> Function:
+def tan(original: Function, markers: Markers) -> Function:
     """The tangent."""
-    return _made(original, note, "tan", lambda tf, x: tf.sin(x) / tf.cos(x))
+    return _made(original, markers, "tan", lambda tf, x: tf.sin(x) / tf.cos(x))
 
 
-def sinh(original: Function, note: Note) -> Function:
+def sinh(original: Function, markers: Markers) -> Function:
     """The hyperbolic sine."""
-    return _made(original, note, "sinh", lambda tf, x: 0.5 * (tf.exp(x) - tf.exp(-x)))
+    return _made(original, markers, "sinh", lambda tf, x: 0.5 * (tf.exp(x) - tf.exp(-x)))
 
 
-def cosh(original: Function, note: Note) -> Function:
+def cosh(original: Function, markers: Markers) -> Function:
     """The hyperbolic cosine."""
-    return _made(original, note, "cosh", lambda tf, x: 0.5 * (tf.exp(x) + tf.exp(-x)))
+    return _made(original, markers, "cosh", lambda tf, x: 0.5 * (tf.exp(x) + tf.exp(-x)))
 
 
-def arcsinh(original: Function, note: Note) -> Function:
+def arcsinh(original: Function, markers: Markers) -> Function:
     """The inverse of `sinh`, of the magnitude alone so that no digits are lost."""
     return _made(
-        original, note, "arcsinh",
+        original, markers, "arcsinh",
         lambda tf, x: tf.sign(x) * tf.math.log(tf.abs(x) + tf.sqrt(tf.square(x) + 1.0)),
     )  # fmt: skip
 
 
-def arccosh(original: Function, note: Note) -> Function:
+def arccosh(original: Function, markers: Markers) -> Function:
     """The inverse of `cosh`."""
-    return _made(original, note, "arccosh", lambda tf, x: tf.math.log(x + tf.sqrt(tf.square(x) - 1.0)))
+    return _made(original, markers, "arccosh", lambda tf, x: tf.math.log(x + tf.sqrt(tf.square(x) - 1.0)))
 
 
-def arctanh(original: Function, note: Note) -> Function:
+def arctanh(original: Function, markers: Markers) -> Function:
     """The inverse of `tanh`."""
-    return _made(original, note, "arctanh", lambda tf, x: 0.5 * (tf.math.log(1.0 + x) - tf.math.log(1.0 - x)))
+    return _made(original, markers, "arctanh", lambda tf, x: 0.5 * (tf.math.log(1.0 + x) - tf.math.log(1.0 - x)))
 
 
-def log1p(original: Function, note: Note) -> Function:
+def log1p(original: Function, markers: Markers) -> Function:
     """The logarithm of what is one more."""
-    return _made(original, note, "log1p", lambda tf, x: tf.math.log(1.0 + x))
+    return _made(original, markers, "log1p", lambda tf, x: tf.math.log(1.0 + x))
 
 
-def erf(original: Function, note: Note) -> Function:
+def erf(original: Function, markers: Markers) -> Function:
     """The error function, by Abramowitz and Stegun 7.1.26: at most 1.5e-7 off."""
-    return _made(original, note, "erf", _erf)
+    return _made(original, markers, "erf", _erf)
 
 
-def erfc(original: Function, note: Note) -> Function:
+def erfc(original: Function, markers: Markers) -> Function:
     """What `erf` lacks of 1."""
-    return _made(original, note, "erfc", lambda tf, x: 1.0 - _erf(tf, x))
+    return _made(original, markers, "erfc", lambda tf, x: 1.0 - _erf(tf, x))
 
 
 def _erf(tf: Any, x: Any) -> Any:
@@ -63,7 +64,7 @@ def _erf(tf: Any, x: Any) -> Any:
     return tf.sign(x) * (1.0 - total * tf.exp(-tf.square(x)))
 
 
-def _made(original: Function, note: Note, name: str, form: Callable[[Any, Any], Any]) -> Function:
+def _made(original: Function, markers: Markers, name: str, form: Callable[[Any, Any], Any]) -> Function:
     """The operation with `form` for tensors of float32; integers and other types go Keras's way."""
 
     def lowered(x: Any) -> Any:
@@ -71,7 +72,7 @@ def _made(original: Function, note: Note, name: str, form: Callable[[Any, Any], 
 
         if not isinstance(x, tf.Tensor) or x.dtype != tf.float32:
             return original(x)
-        note(f"{name}: made of plainer functions")
+        markers.note(f"{name}: made of plainer functions")
         return form(tf, x)
 
     return lowered

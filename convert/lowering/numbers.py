@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert.lowering.base import Markers
 from edgepack.convert.lowering.sizes import reshaped, sizes
 
 _COMPARED_AXES = 4
 """The largest rank that TFLite compares with repetition (ai-edge-litert 2.3)."""
 
 
-def add(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+def add(original: Callable[..., Any], _markers: Markers) -> Callable[..., Any]:
     """`keras.ops.add`, which takes a second tensor of one long axis for a bias.
 
     Integers have no bias in TFLite, and an axis that is not the last is taken for the channels just because it is as
@@ -33,12 +34,12 @@ def add(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[
     return lowered
 
 
-def argmax(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+def argmax(original: Callable[..., Any], _markers: Markers) -> Callable[..., Any]:
     """`keras.ops.argmax`, which looks at the sign of zeros by the bits of a number, as no light engine can."""
     return _index_of(original, "argmax")
 
 
-def argmin(original: Callable[..., Any], _note: Callable[[str], None]) -> Callable[..., Any]:
+def argmin(original: Callable[..., Any], _markers: Markers) -> Callable[..., Any]:
     """`keras.ops.argmin`, for the same reason."""
     return _index_of(original, "argmin")
 
@@ -55,13 +56,13 @@ def _index_of(original: Callable[..., Any], name: str) -> Callable[..., Any]:
     return lowered
 
 
-def digitize(_original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def digitize(_original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """`keras.ops.digitize`: how many boundaries a value has reached, by comparing it with each."""
 
     def lowered(x: Any, bins: Any) -> Any:
         import tensorflow as tf
 
-        note(f"digitize: {len(bins)} comparisons a value")
+        markers.note(f"digitize: {len(bins)} comparisons a value")
         values = tf.cast(tf.convert_to_tensor(x), tf.float32)
         shape = sizes(values)
         boundaries = np.asarray(list(bins), np.float32)
@@ -73,7 +74,7 @@ def digitize(_original: Callable[..., Any], note: Callable[[str], None]) -> Call
     return lowered
 
 
-def encode(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def encode(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """Keras's fast path for multi_hot, count and tf_idf, which counts in one operator of TensorFlow's own."""
 
     def lowered(
@@ -86,7 +87,7 @@ def encode(original: Callable[..., Any], note: Callable[[str], None]) -> Callabl
             return original(inputs, output_mode, depth, dtype, sparse, count_weights, idf_weights)
         if inputs.shape.rank > 2:
             raise ValueError("one or two axes")  # Keras then takes its way for more of them
-        note(f"{output_mode} of {depth}: one_hot vectors, added up")
+        markers.note(f"{output_mode} of {depth}: one_hot vectors, added up")
         rows = inputs if inputs.shape.rank else tf.expand_dims(inputs, -1)
         vectors = tf.one_hot(tf.cast(rows, tf.int32), depth)
         if count_weights is not None:

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-Note = Callable[[str], None]
-Substitute = Callable[[Callable[..., Any], Note], Callable[..., Any]]
+from edgepack.convert.lowering.base import Markers
+
+Substitute = Callable[[Callable[..., Any], Markers], Callable[..., Any]]
 
 _KERAS = "keras.src.backend.tensorflow"
 _LOWERING = "edgepack.convert.lowering"
@@ -41,8 +42,8 @@ _OWN_SUBSTITUTES = {
 
 
 @contextlib.contextmanager
-def substituted(note: Note, target: str) -> Iterator[None]:
-    """Let every operation with a substitute for `target` be it while the block runs; `note` is told what was done."""
+def substituted(markers: Markers, target: str) -> Iterator[None]:
+    """Let every operation with a substitute for `target` be it while the block runs; `markers` are told."""
     before: list[tuple[Any, str, Any]] = []
     try:
         for (home, name), place in {**_SUBSTITUTES, **_OWN_SUBSTITUTES[target]}.items():
@@ -50,7 +51,7 @@ def substituted(note: Note, target: str) -> Iterator[None]:
             source, _, function = place.partition(":")
             make: Substitute = getattr(import_module(source), function)
             before.append((module, name, original))
-            setattr(module, name, make(original, note))
+            setattr(module, name, make(original, markers))
         yield
     finally:
         for module, name, original in before:

@@ -7,6 +7,7 @@ converter writes a branch for it that no interpreter has; nor does it sum over a
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from edgepack.convert.lowering.base import Markers
 from edgepack.convert.lowering.sizes import product, reshaped, sizes
 
 _FEW = 5
@@ -15,7 +16,7 @@ _FEW = 5
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def einsum(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def einsum(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """`tf.einsum`: two tensors with many axes are multiplied as matrices, after sums over what one alone has."""
 
     def lowered(equation: str, *operands: Any, **options: Any) -> Any:
@@ -25,13 +26,13 @@ def einsum(original: Callable[..., Any], note: Callable[[str], None]) -> Callabl
         terms = _terms(equation, [tensor.shape.rank for tensor in tensors])
         if terms is None or not (_is_hard(terms) and _fits(terms, tensors)):
             return original(equation, *operands, **options)
-        note(f"einsum {equation}: one matrix product")
+        markers.note(f"einsum {equation}: one matrix product")
         return _multiplied(terms, *tensors)
 
     return lowered
 
 
-def of_bytes(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def of_bytes(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """`keras.ops.matmul` and `einsum`, where layers that Keras quantized multiply int8.
 
     Sums below 2^24 are exact in floats: 1,040 products of two int8.
@@ -43,7 +44,7 @@ def of_bytes(original: Callable[..., Any], note: Callable[[str], None]) -> Calla
         tensors = [operand for operand in operands if not isinstance(operand, str)]
         if not all(tf.is_tensor(tensor) and tensor.dtype == tf.int8 for tensor in tensors):
             return original(*operands, **options)
-        note("products of int8: in float32, which gives the same sums")
+        markers.note("products of int8: in float32, which gives the same sums")
         floats = [tf.cast(value, tf.float32) if tf.is_tensor(value) else value for value in operands]
         return tf.cast(original(*floats, **options), tf.int32)
 

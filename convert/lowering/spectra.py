@@ -34,7 +34,7 @@ def lower(layer: Any, markers: Markers) -> Call | None:
     return lowered
 
 
-def stft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def stft(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """`keras.ops.stft`: the real and the imaginary part, `(…, frames, fft_length // 2 + 1)` each."""
 
     def lowered(
@@ -45,7 +45,7 @@ def stft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[
         signal = tf.convert_to_tensor(x)
         if signal.dtype != tf.float32 or fft_length < sequence_length:
             return original(x, sequence_length, sequence_stride, fft_length, window, center)
-        note(f"short-time Fourier transform of {fft_length}: a convolution with cosines and sines")
+        markers.note(f"short-time Fourier transform of {fft_length}: a convolution with cosines and sines")
         *lead, length = sizes(signal)
         flat = reshaped(signal, [product(lead) if lead else 1, length])
         if center:
@@ -59,7 +59,7 @@ def stft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[
     return lowered
 
 
-def rfft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[..., Any]:
+def rfft(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
     """`keras.ops.rfft`: the real and the imaginary part, `(…, fft_length // 2 + 1)` each."""
 
     def lowered(x: Any, fft_length: int | None = None) -> Any:
@@ -70,7 +70,7 @@ def rfft(original: Callable[..., Any], note: Callable[[str], None]) -> Callable[
         if signal.dtype != tf.float32 or taken is None:
             return original(x, fft_length)
         length = fft_length or taken
-        note(f"Fourier transform of {length}: a product with cosines and sines")
+        markers.note(f"Fourier transform of {length}: a product with cosines and sines")
         used = min(length, taken)
         waves = tf.tensordot(signal[..., :used], _waves(used, length).astype(np.float32), 1)
         return tuple(tf.split(waves, 2, axis=-1))
