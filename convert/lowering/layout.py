@@ -1,4 +1,4 @@
-"""What convolutions, pooling and resizing share: where the channels are, and the sizes of axes."""
+"""What convolutions, pooling and resizing share: where the channels are, numbers for each axis, kernels with gaps."""
 
 from collections.abc import Sequence
 from typing import Any

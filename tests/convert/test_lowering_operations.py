@@ -115,7 +115,7 @@ def test_a_product_of_many_axes_is_that_of_numpy(equation: str) -> None:
     with substituted(markers, "onnx"):
         given = tf.function(lambda *tensors: tf.einsum(equation, *tensors))(*map(tf.constant, operands))
     np.testing.assert_allclose(given, np.einsum(equation, *operands), atol=1e-4)
-    assert markers.notes == [f"einsum {equation}: one matrix product"]
+    assert markers.notes == [f"the model: einsum {equation}: one matrix product"]
 
 
 @pytest.mark.parametrize("name", ["tan", "sinh", "cosh", "arcsinh", "arctanh", "erf", "erfc", "argmax", "argmin"])
