@@ -124,17 +124,21 @@ class _Keras:
         self._model = model
         # Each shape is traced by itself: some layers cannot be traced for free axes.
         self._graph = tf.function(lambda tensors: model(tensors, training=False))
-        for layer in model.layers:
-            if getattr(layer, "stateful", False):
-                layer.reset_state()
 
     def predict(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Outputs in flat order, from the graph."""
+        self._forget()
         return self._flat(self._graph(self._tensors(inputs)))
 
     def call(self, inputs: Mapping[str, Array]) -> list[Array]:
         """Outputs in flat order, computed eagerly."""
+        self._forget()
         return self._flat(self._model(self._tensors(inputs), training=False))
+
+    def _forget(self) -> None:
+        for layer in self._model._flatten_layers():
+            if getattr(layer, "stateful", False) is True and hasattr(layer, "reset_state"):
+                layer.reset_state()
 
     def _flat(self, outputs: Any) -> list[Array]:
         import keras

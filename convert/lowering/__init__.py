@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
 
-from edgepack.convert.inference import computed_in
+from edgepack.convert.inference import computed_in, with_memory
 from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
 from edgepack.convert.lowering.operations import substituted
 
@@ -60,6 +60,8 @@ def applied(model: Any, target: str) -> Iterator[Markers]:
     markers = Markers()
     for dtype in computed_in(model):
         markers.note(f"layers of {dtype} compute in float32")
+    for layer in with_memory(model):
+        markers.note(f"{layer.name}: stateful=True, and a file has no memory: each call begins as after reset_states()")
     if model is None:  # a SavedModel has no layers
         yield markers
         return

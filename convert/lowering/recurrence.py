@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 from edgepack.convert.lowering.base import Call
-from edgepack.runtime.errors import ModelError
 
 States = list[Any]
 """The states of one cell, as Keras nests them; empty where the layer begins at zero."""
@@ -20,16 +19,6 @@ def cells_of(layer: Any) -> list[Any]:
     cell = layer.cell
     stacked = type(cell).__name__ == "StackedRNNCells" and type(cell).__module__.startswith("keras.")
     return list(cell.cells) if stacked else [cell]
-
-
-def refuse_memory(layer: Any) -> None:
-    """Raise `ModelError` where a layer keeps its states from call to call."""
-    if layer.stateful:
-        raise ModelError(
-            f"layer {layer.name!r} is stateful=True, and a file has no memory between calls: build it with "
-            "stateful=False, return_state=True and initial_state=…, so that the states are inputs and outputs of the "
-            "model, and feed each call what the last one gave"
-        )
 
 
 def call_with(layer: Any, run: Run) -> Call:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
-from edgepack.convert.lowering.recurrence import States, call_with, cells_of, refuse_memory
+from edgepack.convert.lowering.recurrence import States, call_with, cells_of
 from edgepack.runtime.tensor import Array
 
 # activation of Keras -> (ONNX name, alpha, beta); None is ONNX's own default
@@ -49,12 +49,7 @@ class _Weights:
 
 
 def lower(layer: Any, markers: Markers) -> Call | None:
-    """The fused form of a recurrent layer, or None where a cell or an activation has none.
-
-    Raises:
-        ModelError: The layer is stateful.
-    """
-    refuse_memory(layer)
+    """The fused form of a recurrent layer, or None where a cell or an activation has none."""
     cells = [_read(cell) for cell in cells_of(layer)]
     weights = [one for one in cells if one is not None]
     if len(weights) < len(cells):

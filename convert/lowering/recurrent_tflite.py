@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.lowering.base import Call, Markers
-from edgepack.convert.lowering.recurrence import States, call_with, cells_of, refuse_memory
+from edgepack.convert.lowering.recurrence import States, call_with, cells_of
 from edgepack.runtime.tensor import Array
 
 _UNROLLED_STEPS = 64
@@ -64,12 +64,7 @@ class _Cell:
 
 
 def lower(layer: Any, markers: Markers) -> Call | None:
-    """The layer unrolled, or as a loop over its steps.
-
-    Raises:
-        ModelError: The layer is stateful.
-    """
-    refuse_memory(layer)
+    """The layer unrolled, or as a loop over its steps."""
     cells = [_read(layer, index, cell) for index, cell in enumerate(cells_of(layer))]
     own = layer.call
 

@@ -9,7 +9,6 @@ import pytest
 
 import edgepack
 from edgepack.convert import convert_model
-from edgepack.runtime.errors import ConvertError
 
 _FEATURES = 5
 _LONG = 75  # more steps than are unrolled, and no multiple of those in a block
@@ -158,11 +157,20 @@ def test_what_is_infinite_at_a_masked_step_stays_out(keras: Any, tmp_path: Path)
         np.testing.assert_allclose(*session.run(feeds).values(), wanted, atol=2e-6)  # float32, 7 steps
 
 
+@pytest.mark.parametrize("wrap", [lambda keras, layer: layer, lambda keras, layer: keras.layers.Bidirectional(layer)])
 @pytest.mark.parametrize("suffix", ["tflite", "onnx"])
-def test_a_stateful_layer_is_refused_by_that_word_and_name(keras: Any, tmp_path: Path, suffix: str) -> None:
-    layers = [keras.Input(batch_shape=(1, 7, 5)), keras.layers.GRU(4, stateful=True, name="memory")]
-    with pytest.raises(ConvertError, match=r"layer 'memory' is stateful=True.*return_state"):
-        convert_model(keras.Sequential(layers), tmp_path / f"m.{suffix}")
+def test_a_stateful_layer_begins_each_call_anew(keras: Any, tmp_path: Path, suffix: str, wrap: Any) -> None:
+    layer = wrap(keras, keras.layers.GRU(4, stateful=True, name="memory"))
+    model = keras.Sequential([keras.Input(batch_shape=(1, 7, 5), name="x"), layer])
+    steps = np.random.default_rng(2).normal(size=(1, 7, 5)).astype(np.float32)
+    wanted = np.asarray(model(steps))
+    kept = [np.asarray(variable) for variable in model.non_trainable_variables]
+    report = convert_model(model, tmp_path / f"m.{suffix}")
+    assert any("stateful=True, and a file has no memory" in note for note in report.notes)
+    with edgepack.load(tmp_path / f"m.{suffix}") as session:
+        for _ in range(2):
+            np.testing.assert_allclose(session(steps), wanted, atol=2e-6)  # float32, 7 steps
+    assert all(np.array_equal(one, other) for one, other in zip(kept, model.non_trainable_variables, strict=True))
 
 
 def test_dropout_vanishes(keras: Any, tmp_path: Path) -> None:
