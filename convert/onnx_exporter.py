@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.orders import ONNXOrder
+from edgepack.convert.refusals import missing
+from edgepack.runtime.errors import ConvertError
 
 
 def convert(order: ONNXOrder, folder: Path) -> bytes:
-    """Write what the order says; raises what the exporter and its handlers raise."""
+    """Write what the order says; raises what the exporter raises, and `ConvertError` for operators it leaves."""
     import tf2onnx.utils
     from tf2onnx.convert import _convert_common
 
@@ -28,8 +30,21 @@ def convert(order: ONNXOrder, folder: Path) -> bytes:
             opset=order.opset,
             custom_op_handlers=markers.handlers(),
         )
+        _check_operators(model)
         data: bytes = _slimmed(model).SerializeToString()
     return data
+
+
+def _check_operators(model: Any) -> None:
+    """Refuse what the exporter left as operators of TensorFlow."""
+    import onnx
+
+    left: dict[str, list[str]] = {}
+    for node in model.graph.node:
+        if not node.domain and not onnx.defs.has(node.op_type):
+            left.setdefault(node.op_type, []).append(node.name)
+    if left:
+        raise ConvertError(missing("ONNX", "tflite", left))
 
 
 @contextlib.contextmanager

@@ -7,18 +7,37 @@ import numpy as np
 
 from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import find
+from edgepack.convert.refusals import tflite_reason
+from edgepack.runtime.errors import ConvertError
 
 
 def convert(order: TFLiteOrder, folder: Path) -> bytes:
-    """Write what the order says; raises what the converter raises."""
+    """Write what the order says; raises what the converter raises, and `ConvertError` where its words say why."""
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(folder / "graph.pb", order)])
     # Built-in operators alone: a file with Flex operators is refused by every light interpreter.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     find(order.precision).tflite(converter, _calibration(folder / "calibration.npz"))
-    data: bytes = converter.convert()
+    try:
+        data: bytes = converter.convert()
+    except Exception as error:  # the converter raises what its passes raise
+        text = " ".join(str(error).split())
+        if not text:
+            raise
+        raise ConvertError(tflite_reason(text, _places(folder / "graph.pb"))) from error
     return data
+
+
+def _places(path: Path) -> dict[str, list[str]]:
+    """The names of a graph's nodes by their operator, those in its functions too."""
+    import tensorflow as tf
+
+    graph = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    found: dict[str, list[str]] = {}
+    for node in (*graph.node, *(node for function in graph.library.function for node in function.node_def)):
+        found.setdefault(node.op, []).append(node.name)
+    return found
 
 
 def _function(path: Path, order: TFLiteOrder) -> Any:

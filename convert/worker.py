@@ -42,9 +42,6 @@ def _answer(folder: Path) -> dict[str, str]:
 def _reason(error: Exception, log: str) -> str:
     """The converter's own reason on one line: its message, or the last error it printed."""
     text = " ".join(str(error).split())
-    if "Flex" in text or "SELECT_TF_OPS" in text:
-        start = text.find("TF Select ops:")
-        return f"it needs operators that no light interpreter has ({text[max(start, 0) :][:200]})"
     printed = [line for line in log.splitlines() if "error:" in line.lower()]
     return (text or (printed[-1] if printed else type(error).__name__))[:400]
 
