@@ -61,8 +61,9 @@ def convert(  # noqa: PLR0913 - one option each
             free. Once for each input; without image= where the model has one input.
         opset: The operator set of the ONNX files, 14 to 21; by default 18, or what --min-onnxruntime reads.
         min_onnxruntime: The oldest ONNX Runtime that must read the ONNX files, such as 1.12.
-        lift: Make steps of Rescaling, Normalization, Resizing, CenterCrop and Discretization at the model's edge too,
-            not only of the layers that no engine runs (TextVectorization, StringLookup, Hashing, and their like).
+        lift: Make steps of Rescaling, Normalization, Resizing, CenterCrop, Discretization and spectrograms at the
+            model's edge too, not only of the layers that no engine runs (TextVectorization, StringLookup, Hashing, and
+            their like).
         name: The pack's name; by default the card's or the file's.
         card: The model's card with steps and labels; by default NAME.card.json beside the model.
         signature: Which signature of a SavedModel; by default serving_default, or the only one.

@@ -53,10 +53,12 @@ class Lifted:
 
     def predict(self, samples: Samples) -> dict[str, Array]:
         """The original model's own outputs on the raw samples."""
-        whole = (
-            len(samples) if self.grows else 64
-        )  # where rows grow, Keras must pad all of them alike, as the steps did
-        return self.original.predict(samples.raw, batch=whole)
+        size = samples.rows_at_once
+        if any(step.step == "mel_spectrogram" for edge in self.edges.values() for step in edge.steps):
+            size = 1  # Keras limits what is quiet by the loudest of a batch, the step by the loudest of a sound
+        if self.grows:
+            size = len(samples)  # Keras must pad all rows alike, as the steps did
+        return self.original.predict(samples.raw, batch=size)
 
     def merged(self, card: Steps) -> Steps:
         """The steps of a card, each before what was lifted from the input it is for."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.convert import lift_numbers
+from edgepack.convert import lift_numbers, lift_sound
 from edgepack.convert.edge import Edge, encoded_edge
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.steps import Step
@@ -161,4 +161,6 @@ _LIFTS: dict[str, Callable[..., Edge]] = {
     "Normalization": lift_numbers.normalization,
     "CenterCrop": lift_numbers.center_crop,
     "Resizing": lift_numbers.resizing,
+    "STFTSpectrogram": lift_sound.spectrogram,
+    "MelSpectrogram": lift_sound.mel_spectrogram,
 }

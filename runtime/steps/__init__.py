@@ -30,6 +30,8 @@ _STEPS = {
     "normalize": ("edgepack.runtime.steps.table", "normalize"),
     "interpolate": ("edgepack.runtime.steps.image", "interpolate"),
     "crop": ("edgepack.runtime.steps.image", "crop"),
+    "spectrogram": ("edgepack.runtime.steps.sound", "spectrogram"),
+    "mel_spectrogram": ("edgepack.runtime.steps.sound", "mel_spectrogram"),
 }
 
 
