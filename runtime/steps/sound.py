@@ -131,7 +131,8 @@ def mel_spectrogram(  # noqa: PLR0913 - the options of the layer
 def mel_matrix(bands: int, bins: int, sampling_rate: float, lowest: float, highest: float) -> Array:
     """Triangles on the mel scale, `(bins, bands)`; the bin of 0 Hz is left out, as HTK does."""
     hertz = np.linspace(0.0, sampling_rate / 2, bins)[1:].astype(np.float32)
-    edges = np.linspace(*_mel(np.array([lowest, highest], np.float32)), bands + 2, dtype=np.float32)
+    first, last = map(float, _mel(np.array([lowest, highest], np.float32)))
+    edges = np.linspace(first, last, bands + 2, dtype=np.float32)
     lower, centre, upper = edges[:-2], edges[1:-1], edges[2:]
     mels = _mel(hertz)[:, np.newaxis]
     slopes = np.minimum((mels - lower) / (centre - lower), (upper - mels) / (upper - centre))
@@ -176,7 +177,7 @@ def _part(mode: str, real: Array, imaginary: Array) -> Array:
         return np.asarray(np.arctan2(imaginary, real))
     if mode == "stft":
         return np.concatenate([real, imaginary], axis=1)
-    power = real**2 + imaginary**2
+    power: Array = real**2 + imaginary**2
     if mode == "psd":
         power[:, 1:-1] *= 2  # what is above half the sampling rate mirrors what is below
         return power
@@ -189,4 +190,5 @@ def _laid_out(spectrum: Array, *, expand_dims: bool, channels_first: bool) -> Ar
     if expand_dims:
         return spectrum.transpose((0, 2, 1) if channels_first else (2, 1, 0))
     flat = spectrum.reshape(-1, spectrum.shape[2])
-    return flat if channels_first else flat.T
+    laid_out: Array = flat if channels_first else flat.T
+    return laid_out
