@@ -118,9 +118,17 @@ def _memory(pid: int) -> int:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`[APPLICATION] [ROUNDS]`."""
-    application, rounds = (*arguments, "MobileNetV2")[0], int((*arguments, "", "3")[1] or 3)
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(compare(application, rounds=rounds))).decode() + "\n")
+    """Measure one model of `keras.applications`; its name and the number of rounds may be given."""
+    application, rounds = (*arguments, *("MobileNetV2", "3")[len(arguments) :])[:2]
+    if len(arguments) > 2 or not rounds.isdigit() or not int(rounds):
+        sys.stderr.write("usage: python -m edgepack.benchmarks.converting [MODEL] [ROUNDS]\n")
+        return 2
+    try:
+        found = compare(application, rounds=int(rounds))
+    except EdgepackError as error:
+        sys.stderr.write(f"edgepack: {error}\n")
+        return 1
+    sys.stdout.write(msgspec.json.format(msgspec.json.encode(found)).decode() + "\n")
     return 0
 
 
