@@ -2,16 +2,19 @@
 
 import contextlib
 import os
+import re
 import sys
+import zipfile
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from edgepack.runtime.errors import InputError
 
 
 @contextlib.contextmanager
-def known(names: Sequence[str]) -> Iterator[None]:
+def known(names: Sequence[str], path: Path) -> Iterator[None]:
     """Let model files speak of the user's own classes and functions while the block runs.
 
     The modules are found as Python finds them, and in the folder the command runs in. Nothing is imported because a
@@ -19,6 +22,7 @@ def known(names: Sequence[str]) -> Iterator[None]:
 
     Args:
         names: `"module:name"` each, for a layer, a function, or whatever else a config may name.
+        path: The file. What it was saved as part of a package (`"package>name"`) is found by its name alone too.
 
     Raises:
         InputError: Not of that form, a module that does not import, or something in it that no config can name.
@@ -29,8 +33,19 @@ def known(names: Sequence[str]) -> Iterator[None]:
     for name in names:
         one = _find(name)
         found |= {one.__name__: one, keras.saving.get_registered_name(one): one}
+    if found:
+        packaged = {name: found[own] for name in _registered(path) if (own := name.rpartition(">")[2]) in found}
+        found = {**packaged, **found}
     with keras.saving.custom_object_scope(found):
         yield
+
+
+def _registered(path: Path) -> list[str]:
+    """The names with a package in a `.keras` file; none where it cannot be read, and loading tells why."""
+    with contextlib.suppress(OSError, KeyError, zipfile.BadZipFile), zipfile.ZipFile(path) as archive:
+        config = archive.read("config.json").decode(errors="replace")
+        return re.findall(r'"registered_name":\s*"([^">]+>[^"]+)"', config)
+    return []
 
 
 def _find(name: str) -> Any:

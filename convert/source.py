@@ -116,7 +116,7 @@ def open_source(
     if savedmodel.is_saved_model(path):
         found = savedmodel.load_signature(path, signature)
         return _source(None, path.resolve().name, found.inputs, found.outputs, found.run)
-    with known(custom):
+    with known(custom, path):
         return _describe(read_keras(path, unsafe_lambda=unsafe_lambda), path.stem, input_signature)
 
 

@@ -116,6 +116,14 @@ def test_a_class_registered_in_a_package_is_found_by_its_plain_name(mine: Path) 
     np.testing.assert_array_equal(source.predict({"x": np.float32([[1, 2, 3]])})["y"], [[3, 5, 7]])
 
 
+def test_a_class_saved_in_a_package_is_found_where_the_module_names_none(mine: Path) -> None:
+    path = _saved(mine / "m.keras", "Scaled")
+    plain = _MODULE.replace('@keras.saving.register_keras_serializable(package="mine")', "")
+    (mine / "my_plain.py").write_text(plain)
+    source = open_source(path, custom=["my_plain:Scaled"])
+    np.testing.assert_array_equal(source.predict({"x": np.float32([[1, 2, 3]])})["y"], [[3, 5, 7]])
+
+
 def test_a_function_of_the_user_s_is_an_activation(mine: Path) -> None:
     source = open_source(_saved(mine / "m.keras", "squared"), custom=["my_layers:squared"])
     assert (source.predict({"x": np.float32([[1, -2, 3]])})["y"] >= 0).all()
