@@ -1,6 +1,5 @@
 """Frozen Keras model to ONNX, behind one seam, with the model's own names."""
 
-import pickle
 from typing import Any
 
 from edgepack.convert.lowering import Markers
@@ -37,9 +36,10 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
         dict(zip(frozen.inputs, (spec.name for spec in source.inputs), strict=True)),
         dict(zip(frozen.outputs, (spec.name for spec in source.outputs), strict=True)),
         min(standard.opset, EXPORTED),
+        markers.written,
     )
     graph = frozen.function.graph.as_graph_def(add_shapes=True).SerializeToString()
-    data = converter.ask(order, {"graph.pb": graph, "markers.pickle": pickle.dumps(markers)})
+    data = converter.ask(order, {"graph.pb": graph})
     try:
         model = onnx.load_from_string(data)
         _keep_inputs(model, source, frozen)

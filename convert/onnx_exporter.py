@@ -2,11 +2,11 @@
 
 import contextlib
 import gc
-import pickle
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from edgepack.convert.lowering.base import handlers
 from edgepack.convert.orders import ONNXOrder
 from edgepack.convert.refusals import missing
 from edgepack.runtime.errors import ConvertError
@@ -18,8 +18,6 @@ def convert(order: ONNXOrder, folder: Path) -> bytes:
     from tf2onnx.convert import _convert_common
 
     tf2onnx.utils.INTERNAL_NAME = 1  # it goes on counting from model to model, and the numbers end up in names
-    # Written by the process that asks, and by no one else.
-    markers = pickle.loads((folder / "markers.pickle").read_bytes())
     with _collecting():
         model, _ = _convert_common(
             _folded(folder / "graph.pb", order),
@@ -28,7 +26,7 @@ def convert(order: ONNXOrder, folder: Path) -> bytes:
             output_names=list(order.outputs),
             tensors_to_rename={**order.inputs, **order.outputs},
             opset=order.opset,
-            custom_op_handlers=markers.handlers(),
+            custom_op_handlers=handlers(order.markers),
         )
         _check_operators(model)
         data: bytes = _slimmed(model).SerializeToString()

@@ -4,6 +4,8 @@ from typing import ClassVar
 
 import msgspec
 
+from edgepack.convert.lowering.base import Marker
+
 
 class TFLiteOrder(msgspec.Struct, frozen=True, tag="tflite"):
     """A TFLite file; `calibration.npz` lies beside it where ranges are calibrated."""
@@ -17,13 +19,15 @@ class TFLiteOrder(msgspec.Struct, frozen=True, tag="tflite"):
 
 
 class ONNXOrder(msgspec.Struct, frozen=True, tag="onnx"):
-    """An ONNX file in float32; `markers.pickle` lies beside it: how lowered layers are written."""
+    """An ONNX file in float32."""
 
     name: str
     inputs: dict[str, str]
     """The graph's own names, and those the file gets instead."""
     outputs: dict[str, str]
     opset: int
+    markers: dict[str, Marker]
+    """How lowered layers are written, by the token of the node that stands for each."""
 
     converter: ClassVar[str] = "ONNX exporter"
 

@@ -8,9 +8,12 @@ reaches every layer that computes with it, cells of recurrent layers and the use
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, NoReturn
+
+import msgspec
 
 from edgepack.convert.lowering import operators
 from edgepack.runtime.errors import ModelError
@@ -57,11 +60,19 @@ class GraphWriter:
         return name
 
 
+class Marker(msgspec.Struct, frozen=True):
+    """One node that stands for ONNX nodes: which function writes them, as `module:function`, with which options."""
+
+    writer: str
+    options: dict[str, Any]
+
+
 @dataclass(slots=True)
 class Markers:
     """What was replaced while a model was traced: how to write each marker, and what to tell the user."""
 
-    writers: dict[str, Callable[[GraphWriter], None]] = field(default_factory=dict)
+    written: dict[str, Marker] = field(default_factory=dict)
+    """By the token that the marker's node has in the graph."""
     notes: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:
@@ -88,15 +99,17 @@ class Markers:
         tensors: Sequence[Any],
         shapes: Sequence[tuple[int | None, ...]],
         dtype: Any,
-        writer: Callable[[GraphWriter], None],
+        writer: Callable[..., None],
+        **options: Any,
     ) -> list[Any]:
         """Put a marker into the graph that is being traced: one node that `writer` replaces in the ONNX graph.
 
         Args:
-            tensors: What it reads.
+            tensors: What it reads, weights among it.
             shapes: The static shape of each output; None is a free axis.
             dtype: Element type of all outputs.
-            writer: Writes the nodes, in the process of the exporter: a function of a module, or a `partial` of one.
+            writer: Writes the nodes, in the process of the exporter: a function of a module of lowerings.
+            options: What it is called with beside the writer of the graph: data that JSON holds.
 
         Returns:
             The marker's outputs.
@@ -104,28 +117,31 @@ class Markers:
         import tensorflow as tf
 
         outputs = tf.numpy_function(_never, list(tensors), [dtype] * len(shapes), stateful=False)
-        self.writers[outputs[0].op.get_attr("token").decode()] = writer
+        marker = Marker(f"{writer.__module__}:{writer.__name__}", options)
+        self.written[outputs[0].op.get_attr("token").decode()] = marker
         # The shape must stand in the graph itself: what is only known to Python is lost when it is frozen.
         return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
 
-    def handlers(self) -> dict[str, tuple[Any, list[Any]]]:
-        """What tf2onnx takes as `custom_op_handlers`."""
 
-        def handle(context: Any, node: Any, name: str, _arguments: Any) -> None:
-            writer = self.writers[node.get_attr("token").s.decode()]
-            inputs, outputs = list(node.input), list(node.output)
-            shapes = [context.get_shape(output) for output in outputs]
-            dtypes = [context.get_dtype(output) for output in outputs]
-            context.remove_node(node.name)
-            writer(GraphWriter(context, name, inputs, outputs))
-            for output, shape, dtype in zip(outputs, shapes, dtypes, strict=True):
-                context.set_shape(output, shape)
-                context.set_dtype(output, dtype)
+def handlers(written: Mapping[str, Marker]) -> dict[str, tuple[Any, list[Any]]]:
+    """What tf2onnx takes as `custom_op_handlers`, for the markers of a graph by their token."""
 
-        markers: dict[str, tuple[Any, list[Any]]] = {
-            operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")
-        }
-        return {**markers, **operators.handlers()}
+    def handle(context: Any, node: Any, name: str, _arguments: Any) -> None:
+        marker = written[node.get_attr("token").s.decode()]
+        module, _, function = marker.writer.partition(":")
+        inputs, outputs = list(node.input), list(node.output)
+        shapes = [context.get_shape(output) for output in outputs]
+        dtypes = [context.get_dtype(output) for output in outputs]
+        context.remove_node(node.name)
+        getattr(import_module(module), function)(GraphWriter(context, name, inputs, outputs), **marker.options)
+        for output, shape, dtype in zip(outputs, shapes, dtypes, strict=True):
+            context.set_shape(output, shape)
+            context.set_dtype(output, dtype)
+
+    markers: dict[str, tuple[Any, list[Any]]] = {
+        operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+    }
+    return {**markers, **operators.handlers()}
 
 
 Lowering = Callable[[Any, Markers], Call | None]

@@ -6,7 +6,6 @@ TensorFlow lack them; no exporter reads that call. The light engines have no suc
 
 import inspect
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
@@ -135,7 +134,7 @@ def _emit(
         **_padding(padding, inputs.shape[2:], shape[2:], window, strides, dilation),
     }  # fmt: skip
     weights = tf.transpose(kernel, [rank + 1, rank, *range(rank)])
-    return markers.emit([inputs, weights], [tuple(shape)], inputs.dtype, partial(_write, attributes=attributes))[0]
+    return markers.emit([inputs, weights], [tuple(shape)], inputs.dtype, _write, attributes=attributes)[0]
 
 
 def _padding(

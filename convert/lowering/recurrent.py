@@ -9,7 +9,6 @@ is told how many there are: that is exact for every mask, not just for padding a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -109,36 +108,39 @@ def _emit(
     weights: _Weights, markers: Markers, sequences: Any, states: Sequence[Any], counts: Any
 ) -> tuple[Any, list[Any]]:
     """Put the marker into the graph: outputs of all steps `(batch, steps, units)`, and the last states."""
+    import tensorflow as tf
+
     batch, length = sequences.shape[0], sequences.shape[1]
-    tensors = [sequences, *([] if counts is None else [counts]), *states]
+    arrays = [tf.constant(array) for array in (weights.kernel, weights.recurrent, weights.bias)]
+    tensors = [sequences, *arrays, *([] if counts is None else [counts]), *states]
     state_count = 2 if weights.operator == "LSTM" else 1
     shapes: list[tuple[int | None, ...]] = [(batch, length, weights.units), *[(batch, weights.units)] * state_count]
     outputs = markers.emit(
-        tensors, shapes, sequences.dtype, partial(_write, weights=weights, counted=counts is not None)
-    )
+        tensors, shapes, sequences.dtype, _write,
+        operator=weights.operator, attributes={"hidden_size": weights.units, **weights.attributes},
+        counted=counts is not None,
+    )  # fmt: skip
     return outputs[0], outputs[1:]
 
 
-def _write(graph: GraphWriter, weights: _Weights, *, counted: bool) -> None:
+def _write(graph: GraphWriter, operator: str, attributes: dict[str, Any], *, counted: bool) -> None:
     """Write: time first, the operator, and batch first again."""
-    sequences, *rest = graph.inputs
+    sequences, kernel, recurrent, bias, *rest = graph.inputs
     counts = rest.pop(0) if counted else ""
     first = graph.constant("first", np.array([0], np.int64))
     second = graph.constant("second", np.array([1], np.int64))
     states = [graph.node("Unsqueeze", [state, first])[0] for state in rest]
     inputs = [
         graph.node("Transpose", [sequences], perm=[1, 0, 2])[0],
-        graph.constant("W", weights.kernel),
-        graph.constant("R", weights.recurrent),
-        graph.constant("B", weights.bias),
+        kernel,
+        recurrent,
+        bias,
         counts,
         *states,
     ]
     while inputs[-1] == "":
         inputs.pop()
-    steps, *last = graph.node(
-        weights.operator, inputs, len(graph.outputs), hidden_size=weights.units, **weights.attributes
-    )
+    steps, *last = graph.node(operator, inputs, len(graph.outputs), **attributes)
     flat = graph.node("Squeeze", [steps, second])[0]
     graph.node("Transpose", [flat], [graph.outputs[0]], perm=[1, 0, 2])
     for state, output in zip(last, graph.outputs[1:], strict=True):

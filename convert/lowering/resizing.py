@@ -5,7 +5,6 @@ old ones. The weights are read off Keras itself: it resizes an identity matrix.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         shape = (batch, channels, *(made if _is_known((made,)) else None for made in size))
         tensors = [channels_first(images), tf.cast(tf.stack(size), tf.int64)]
         markers.tell("one ONNX Resize node")
-        return channels_last(markers.emit(tensors, [shape], images.dtype, partial(_write, method=method))[0])
+        return channels_last(markers.emit(tensors, [shape], images.dtype, _write, method=method)[0])
 
     return _lowered(original, markers, native)
 

@@ -5,7 +5,6 @@ elements in, and where it reaches behind the end there are zeros. For free axes 
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
@@ -109,7 +108,7 @@ def _emit(
     }  # fmt: skip
     shape = (batch, kernel.shape[rank], *(None if old is None else new for old, new in zip(given, made, strict=True)))
     weights = tf.transpose(kernel, [rank + 1, rank, *range(rank)])
-    return markers.emit([inputs, weights], [shape], inputs.dtype, partial(_write, attributes=attributes))[0]
+    return markers.emit([inputs, weights], [shape], inputs.dtype, _write, attributes=attributes)[0]
 
 
 def _write(graph: GraphWriter, attributes: dict[str, Any]) -> None:
