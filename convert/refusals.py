@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 _UNKNOWN = re.compile(r"'tf\.(\w+)' op is neither a custom op nor a flex op")
 _SELECT = re.compile(r"TF Select ops: (\w+(?:, \w+)*)")
 _LOCATIONS = re.compile(r"(<frozen runpy>|/[\w./-]+\.py|<unknown>):\d+:\d+:.*")
+_ERROR = re.compile(r"\berror: (.+?)(?: <frozen runpy>:| /[\w./-]+\.py:| <unknown>:|$)")
 _SHOWN = 5
 
 
@@ -26,7 +27,8 @@ def tflite_reason(text: str, places: Mapping[str, Iterable[str]]) -> str:
         named |= {name.strip().removeprefix("Flex") for name in listed.split(",") if name.strip()}
     if named:
         return missing("TFLite", "onnx", {name: places.get(name, ()) for name in sorted(named)})
-    return _LOCATIONS.sub("", text).strip() or "it gives no reason"
+    told = _ERROR.search(text)
+    return _LOCATIONS.sub("", text).strip() or (told[1].strip() if told else "it gives no reason")
 
 
 def missing(file_format: str, other: str, operators: Mapping[str, Iterable[str]]) -> str:

@@ -34,5 +34,10 @@ def test_places_in_the_compiler_are_left_out() -> None:
     assert tflite_reason("it cannot be. <frozen runpy>:198:1: error: 'x' <unknown>:0: note", {}) == "it cannot be."
 
 
+def test_a_message_that_begins_with_a_place_is_still_read() -> None:
+    text = "<frozen runpy>:198:1: error: 'tfl.gather' op takes no bool <frozen runpy>:88:1: note: called from"
+    assert tflite_reason(text, {}) == "'tfl.gather' op takes no bool"
+
+
 def test_a_few_layers_stand_for_many() -> None:
     assert missing("ONNX", "tflite", {"Qr": [f"m/layer_{index}/Qr" for index in range(9)]}).count("layer_") == 5
