@@ -10,6 +10,7 @@ from edgepack.convert.build import convert_model
 from tests.conformance.applications import FAMILIES, build, pictures
 
 _PICTURES = 16
+_CLASSES = 4  # that win at least once
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ def test_family(family: str, tmp_path: Path) -> None:
     images = pictures(model, rng, _PICTURES)
     wanted = np.asarray(model.predict(images, batch_size=4, verbose=0))
     winners = wanted.argmax(axis=1)
-    assert len(set(winners.tolist())) > _PICTURES // 2, "the answers are spread out"
+    assert len(set(winners.tolist())) >= _CLASSES, "the answers are spread out"
     for variant in ("tflite-float32", "onnx-float32"):
         with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session:
             got = np.concatenate([session(image[None]) for image in images])
