@@ -21,6 +21,7 @@ from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
+from edgepack.convert.rounding import movement
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
 from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
@@ -175,8 +176,10 @@ def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: 
     _check_reference(outputs)
     metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
     allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
-    stretched = shapes.stretched(lifted.rest if lifted else source, judged.inputs)
-    return Question(judged, outputs, _golden_rows(outputs), allowed, stretched)
+    converted = lifted.rest if lifted else source
+    stretched = shapes.stretched(converted, judged.inputs)
+    moved = movement(converted, judged.inputs)
+    return Question(judged, outputs, _golden_rows(outputs), allowed, stretched, moved)
 
 
 def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
