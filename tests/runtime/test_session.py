@@ -310,6 +310,6 @@ def test_predict_refuses_what_the_steps_cannot_take(mlp_pack: Path) -> None:
 
 
 def test_an_unknown_step_is_told_when_the_pack_is_opened() -> None:
-    newer = manifest([spec("x", None, 2)], [spec("y", None, 2)], Steps(inputs={"x": (Step("spectrogram"),)}))
-    with pytest.raises(EdgepackError, match=r"unknown step 'spectrogram' \(known: image, .*a newer edgepack"):
+    newer = manifest([spec("x", None, 2)], [spec("y", None, 2)], Steps(inputs={"x": (Step("hologram"),)}))
+    with pytest.raises(EdgepackError, match=r"unknown step 'hologram' \(known: image, .*a newer edgepack"):
         Session(doubler(None, 2), "fake", manifest=newer)
