@@ -6,13 +6,13 @@
 import statistics
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
-from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import EdgepackError, InputError
+from edgepack.benchmarks.script import print_results
+from edgepack.runtime.errors import InputError
 from edgepack.runtime.loading import load
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.tensor import Array
@@ -105,15 +105,7 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m edgepack.benchmarks.overhead PACK\n")
         return 2
-    try:
-        results = measure_overhead(Path(arguments[0]))
-    except EdgepackError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    device = this_device()
-    document: dict[str, Any] = {"cpu": device.cpu, "fingerprint": device.fingerprint, "results": results}
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
-    return 0
+    return print_results(partial(measure_overhead, Path(arguments[0])))
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ import msgspec
 import numpy as np
 
 from edgepack.benchmarks.overhead import BY_HAND
+from edgepack.benchmarks.script import print_results
 from edgepack.quiet import import_keras, quiet
-from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import ConvertError, EdgepackError
+from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import Array
 from edgepack.runtime.timing import measure
 
@@ -129,15 +129,7 @@ def main(arguments: list[str]) -> int:
     if arguments:
         sys.stderr.write("usage: python -m edgepack.benchmarks.recurrent\n")
         return 2
-    try:
-        results = measure_recurrent()
-    except EdgepackError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    device = this_device()
-    document: dict[str, Any] = {"cpu": device.cpu, "fingerprint": device.fingerprint, "results": results}
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n")
-    return 0
+    return print_results(measure_recurrent)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,12 @@ from edgepack.convert.graph import opened, ordered
 from edgepack.convert.inference import at_inference
 from edgepack.convert.inside import run_inside
 from edgepack.convert.lift import Lifted, lift
+from edgepack.convert.prove import open_here
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.samples import random_samples
 from edgepack.convert.source import Source, open_source
 from edgepack.quiet import quiet
-from edgepack.runtime import batches, engines, providers
+from edgepack.runtime import batches
 from edgepack.runtime.errors import InputError, MissingFileError, ModelError, PackError
 from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import Pack, is_pack
@@ -233,9 +234,7 @@ def _bisect(
 
 def _feeds(file_format: str, data: bytes, samples: Mapping[str, Array]) -> list[dict[str, Array]]:
     """Rows of the samples, as many in each run as the file takes at once."""
-    engine = engines.for_format(file_format)[0]
-    with quiet():
-        opened_file = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
+    opened_file = open_here(file_format, data)
     try:
         size = batches.file_batch(opened_file.inputs, opened_file.outputs) or 1
     finally:

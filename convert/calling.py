@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from edgepack.convert.inference import at_inference
 from edgepack.quiet import quiet
-from edgepack.runtime.errors import ModelError
+from edgepack.runtime.errors import ModelError, one_line
 from edgepack.runtime.tensor import TensorSpec
 
 _NOT_INPUTS = ("training", "mask", "self")
@@ -155,7 +155,7 @@ def _called(model: Any, structure: Any) -> Any:
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - a model may raise anything while it is called
-            reasons.append(" ".join(str(error).split())[:300] or type(error).__name__)
+            reasons.append(one_line(error, 300) or type(error).__name__)
     if received := re.search("Non-tensor received: (.*)", reasons[0]):
         raise ModelError(
             f"model {model.name!r} gives {received[1]}, which is no tensor, among its outputs; return a dict or list "

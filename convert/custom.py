@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from edgepack.runtime.errors import InputError
+from edgepack.runtime.errors import InputError, one_line
 
 
 @contextlib.contextmanager
@@ -75,7 +75,7 @@ def _import(name: str) -> Any:
     try:
         return import_module(name)
     except Exception as error:  # a module may raise anything while it is imported
-        text = " ".join(str(error).split())[:300]
+        text = one_line(error, 300)
         raise InputError(
             f"--custom {name}: the module does not import here ({type(error).__name__}: {text}); "
             "run the command where it lies, or install it"

@@ -7,7 +7,7 @@ import numpy as np
 
 from edgepack.quiet import quiet
 from edgepack.runtime.engines.tflite_file import reason_to_refuse
-from edgepack.runtime.errors import EngineError
+from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array
 
 Feeds = Mapping[str, Array]
@@ -46,9 +46,7 @@ def _onnx(data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
         kept = [output.name for output in session.get_outputs()]
         return [dict(zip(kept, session.run(kept, dict(feed)), strict=True)) for feed in feeds]
     except Exception as error:  # onnxruntime raises classes of its own
-        raise EngineError(
-            f"the file does not run operator by operator: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise _refusal(error) from error
 
 
 def _tflite(data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
@@ -65,9 +63,7 @@ def _tflite(data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
             interpreter.allocate_tensors()
             return [_invoke(interpreter, feed) for feed in feeds]
     except (ValueError, RuntimeError) as error:
-        raise EngineError(
-            f"the file does not run operator by operator: {' '.join(str(error).split())[:300]}"
-        ) from error
+        raise _refusal(error) from error
 
 
 def _invoke(interpreter: Any, feed: Feeds) -> dict[str, Array]:
@@ -89,7 +85,7 @@ def _invoke(interpreter: Any, feed: Feeds) -> dict[str, Array]:
 
 
 def _refusal(error: Exception) -> EngineError:
-    return EngineError(f"the file does not run operator by operator: {' '.join(str(error).split())[:300]}")
+    return EngineError(f"the file does not run operator by operator: {one_line(error, 300)}")
 
 
 def _real(stored: Array, detail: Mapping[str, Any]) -> Array:

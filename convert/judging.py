@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from edgepack.runtime.errors import one_line
 from edgepack.runtime.tensor import Array
 
 RIGHT, REFUSED, WRONG, CRASH, NO_ENGINE, BROKEN = "right", "refused", "wrong", "crash", "no-light-engine", "broken-case"
@@ -68,7 +69,7 @@ def judge(case: Case, file_format: str, folder: Path) -> dict[str, Any]:
         _Keras(model).predict(case.sample(np.random.default_rng(_FIRST_SEED), case.batches[0]))
         seen = case.sample(np.random.default_rng(0), case.batches[-1])
     except Exception as error:  # noqa: BLE001 - Keras itself cannot run it
-        return {"verdict": BROKEN, "reason": f"Keras: {_one_line(error)}"}
+        return {"verdict": BROKEN, "reason": f"Keras: {one_line(error, 600)}"}
     try:
         report = convert_model(
             model, f"{folder}/pack/", targets=(file_format,), precisions=("float32",), evaluation=seen, **case.options
@@ -76,7 +77,7 @@ def judge(case: Case, file_format: str, folder: Path) -> dict[str, Any]:
     except EdgepackError as error:
         return {"verdict": REFUSED, "reason": _plain_reason(error, file_format)}
     except Exception as error:  # noqa: BLE001 - whatever a converter raised past edgepack's own errors
-        return {"verdict": CRASH, "reason": f"{type(error).__name__}: {_one_line(error)}"}
+        return {"verdict": CRASH, "reason": f"{type(error).__name__}: {one_line(error, 600)}"}
     return {"how": _how(report, file_format), **_compare(case, model, folder / "pack", file_format)}
 
 
@@ -91,7 +92,7 @@ def _compare(case: Case, model: Any, pack: Path, file_format: str) -> dict[str, 
     try:
         session = edgepack.load(pack, variant=f"{file_format}-float32", threads=1)
     except EdgepackError as error:
-        return {"verdict": NO_ENGINE, "reason": _one_line(error)}
+        return {"verdict": NO_ENGINE, "reason": one_line(error, 600)}
     worst, where = 0.0, ""
     keras = _Keras(model)
     for index, rows in enumerate(case.batches):
@@ -99,7 +100,7 @@ def _compare(case: Case, model: Any, pack: Path, file_format: str) -> dict[str, 
         try:
             got = _run(session, inputs, rows)
         except Exception as error:  # noqa: BLE001 - a file that was called right must run
-            return {"verdict": WRONG, "reason": f"{rows} rows: {type(error).__name__}: {_one_line(error)}"}
+            return {"verdict": WRONG, "reason": f"{rows} rows: {type(error).__name__}: {one_line(error, 600)}"}
         distance = _distance(keras.predict(inputs), got)
         if not distance <= case.tolerance:
             distance = min(distance, _distance(keras.call(inputs), got))
@@ -210,12 +211,8 @@ def _how(report: Any, file_format: str) -> str:
 
 def _plain_reason(error: Exception, file_format: str) -> str:
     """The reason of a refusal without the words that all refusals share."""
-    return _one_line(error).split(f"nothing was written: {file_format}-float32: ", 1)[-1]
+    return one_line(error, 600).split(f"nothing was written: {file_format}-float32: ", 1)[-1]
 
 
 def _text(value: Any) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:600]

@@ -6,7 +6,7 @@ from typing import Any
 
 from edgepack.convert import legacy
 from edgepack.quiet import quiet
-from edgepack.runtime.errors import EdgepackError, MissingFileError, ModelError, UnsafeModelError
+from edgepack.runtime.errors import EdgepackError, MissingFileError, ModelError, UnsafeModelError, one_line
 
 _ENDINGS = (".keras", ".h5", ".hdf5")
 
@@ -51,7 +51,7 @@ def read_keras(path: Path, *, unsafe_lambda: bool) -> Any:
 
 def _explain(path: Path, error: Exception) -> EdgepackError:
     """What went wrong while loading, as something the user can act on."""
-    text = " ".join(str(error).split())[:600] or type(error).__name__
+    text = one_line(error, 600) or type(error).__name__
     if "lambda" in text.lower() and ("safe_mode" in text or "unsafe" in text.lower()):
         return UnsafeModelError(
             f"{path} has a Lambda layer: loading it would execute code from the file; replace the layer, "

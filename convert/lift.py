@@ -11,7 +11,7 @@ from edgepack.convert.lift_layers import MUST, can_lift, lift_layer
 from edgepack.convert.lowering.lookup import can_lower
 from edgepack.convert.samples import Samples
 from edgepack.convert.source import Source
-from edgepack.runtime.errors import ConvertError, DataError, EdgepackError, ModelError
+from edgepack.runtime.errors import ConvertError, DataError, EdgepackError, ModelError, one_line
 from edgepack.runtime.manifest import Step, Steps
 from edgepack.runtime.steps.samples import Preparation, raw_names
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -270,7 +270,7 @@ def _rest(source: Source, graph: Any, kept: list[Any], inputs: dict[int, tuple[s
             shapes = ", ".join(str(tensors[id(tensor)].shape) for tensor in node.input_tensors if id(tensor) in tensors)
             raise ModelError(
                 f"{_described(node.operation)} cannot be called on what the steps give ({shapes}): "
-                f"{' '.join(str(error).split())[:300]}"
+                f"{one_line(error, 300)}"
             ) from error
         tensors |= dict(zip(map(id, node.outputs), keras.tree.flatten(outputs), strict=True))
     ends = [tensors[id(tensor)] for tensor in graph.outputs]

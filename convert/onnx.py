@@ -8,7 +8,7 @@ from edgepack.convert.process import Converter
 from edgepack.convert.source import Frozen, Source
 from edgepack.convert.standard import EXPORTED, Standard
 from edgepack.runtime.about import About
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import ConvertError, one_line
 
 BATCH = "batch"
 
@@ -49,7 +49,7 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
         model.ir_version = standard.ir_version
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker raises what protobuf raises
-        raise ConvertError(f"the ONNX exporter wrote a file that does not hold: {_one_line(error)}") from error
+        raise ConvertError(f"the ONNX exporter wrote a file that does not hold: {one_line(error, 400)}") from error
     return model
 
 
@@ -76,7 +76,7 @@ def finish(model: Any, standard: Standard, about: About) -> bytes:
     try:
         onnx.checker.check_model(found, full_check=True)
     except Exception as error:  # the checker and shape inference have errors of their own
-        raise ConvertError(f"onnx.checker refuses the file: {_one_line(error)}") from error
+        raise ConvertError(f"onnx.checker refuses the file: {one_line(error, 400)}") from error
     return data
 
 
@@ -108,7 +108,3 @@ def _name_batch(model: Any, source: Source, batch: int | None) -> None:
                 dimension.dim_value = size
             else:
                 dimension.dim_param = BATCH if axis == 0 else f"{value.name}_{axis}"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:400]

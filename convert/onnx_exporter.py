@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert.lowering.base import handlers
+from edgepack.convert.lowering.operators import handlers
 from edgepack.convert.orders import ONNXOrder
 from edgepack.convert.refusals import missing
 from edgepack.runtime.errors import ConvertError

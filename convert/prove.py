@@ -14,6 +14,7 @@ from edgepack.convert.shapes import Stretched
 from edgepack.quiet import quiet
 from edgepack.runtime import engines, providers
 from edgepack.runtime.compare import Budget, Parity, compare
+from edgepack.runtime.engines.base import Engine
 from edgepack.runtime.errors import EdgepackError
 from edgepack.runtime.manifest import Metric
 from edgepack.runtime.session import Session
@@ -79,8 +80,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         reasons.append(f"{precision.name} was asked, but its tensors read {found.precision}: nothing was gained by it")
     engine = engines.for_format(file_format)[0]
     try:
-        with quiet():  # engines greet on stderr
-            opened = engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
+        opened = open_here(file_format, data)
         session = Session(opened, f"{file_format}-{precision.name}")
         outputs = _in_pieces(session, question.samples)
         parity = compare(question.reference, outputs)
@@ -95,6 +95,13 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         tuple(reasons), found, parity, metric, _golden_tolerance(precision, question, outputs),
         session.engine.description, getattr(opened, "undelegated", ()), session,
     )  # fmt: skip
+
+
+def open_here(file_format: str, data: bytes) -> Engine:
+    """A file in the first engine for it, on the CPU with one thread; raises `EngineError` where that refuses it."""
+    engine = engines.for_format(file_format)[0]
+    with quiet():  # engines greet on stderr
+        return engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
 
 
 def _in_pieces(session: Session, samples: Samples) -> dict[str, Array]:

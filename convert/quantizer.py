@@ -8,7 +8,7 @@ from typing import Any
 
 from edgepack.convert.samples import Samples
 from edgepack.quiet import quiet
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import ConvertError, one_line
 
 
 def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], calibration: Samples | None) -> Any:
@@ -34,7 +34,7 @@ def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], cali
         try:
             return write(copied, calibration, Path(folder))
         except Exception as error:  # the quantizer raises what its handlers raise
-            raise ConvertError(f"the ONNX quantizer refuses the model: {' '.join(str(error).split())[:400]}") from error
+            raise ConvertError(f"the ONNX quantizer refuses the model: {one_line(error, 400)}") from error
         finally:
             root.setLevel(level)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.quiet import quiet
-from edgepack.runtime.errors import ModelError, UnsafeModelError
+from edgepack.runtime.errors import ModelError, UnsafeModelError, one_line
 from edgepack.runtime.tensor import TensorSpec
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -144,7 +144,7 @@ def _load(path: Path) -> Any:
         with quiet():
             return tf.saved_model.load(str(path), tags=["serve"])
     except Exception as error:  # the loader raises what its steps raise
-        text = " ".join(str(error).split())[:300]
+        text = one_line(error, 300)
         raise ModelError(f"{path} cannot be loaded as a SavedModel; is it whole? {text}") from error
 
 

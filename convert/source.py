@@ -17,7 +17,7 @@ from edgepack.convert.custom import known
 from edgepack.convert.keras_file import read_keras
 from edgepack.quiet import import_keras, quiet
 from edgepack.runtime.batches import Run, run_in_pieces, with_free_batch
-from edgepack.runtime.errors import ModelError
+from edgepack.runtime.errors import ModelError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec, describe
 
 _DTYPES = ("float32", "float64", "float16", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64",
@@ -221,4 +221,4 @@ def _one_line(error: Exception) -> str:
     text = str(error)
     if told := re.search(r"when calling (\w+)\.call\(\)\.\s*\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL):
         text = told[2] if told[2].startswith("layer ") else f"{told[1]}: {told[2]}"
-    return " ".join(text.split())[:600] or type(error).__name__
+    return one_line(text, 600) or type(error).__name__

@@ -101,3 +101,8 @@ class NanInputWarning(UserWarning):
 
 class OutputError(EdgepackError, OSError):
     """An output exists already or cannot be written."""
+
+
+def one_line(error: object, most: int = 500) -> str:
+    """What an error of a library says, on one line and in at most `most` characters, for a message of ours."""
+    return " ".join(str(error).split())[:most]

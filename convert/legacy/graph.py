@@ -5,7 +5,7 @@ from typing import Any
 
 from edgepack.convert.legacy.parts import Maker, Part, find_registered, legal
 from edgepack.convert.legacy.repairs import Config
-from edgepack.runtime.errors import EdgepackError, ModelError
+from edgepack.runtime.errors import EdgepackError, ModelError, one_line
 
 _CONSTANT = "_CONSTANT_VALUE"  # in a call, in place of a layer's name
 _FUNCTIONS = ("TFOpLambda", "SlicingOpLambda")
@@ -120,7 +120,7 @@ class _Graph:
             except EdgepackError as error:
                 raise type(error)(f"layer {name!r} ({self.parts[name].kind}) {error}") from error
             except Exception as error:  # a layer raises what it likes
-                text = " ".join(str(error).split())[:300]
+                text = one_line(error, 300)
                 raise ModelError(
                     f"layer {name!r} ({self.parts[name].kind}) does not take in Keras 3 what it took in Keras 2: {text}"
                 ) from error

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.convert.legacy.parts import Part, legal
-from edgepack.runtime.errors import ModelError
+from edgepack.runtime.errors import ModelError, one_line
 from edgepack.runtime.tensor import Array
 
 # Names that mean the same in every layer that has them: no two of them stand for each other.
@@ -62,7 +62,7 @@ def load_keras(file: Any, model: Part) -> None:
         try:
             layer.load_own_variables({str(index): array for index, array in enumerate(arrays)})
         except Exception as error:  # a layer may load as it likes
-            text = " ".join(str(error).split())[:300]
+            text = one_line(error, 300)
             raise ModelError(f"holds weights at {'/'.join(path)} that do not fit: {text}") from error
         count += len(arrays)
     if count != len(variables):

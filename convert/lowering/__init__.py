@@ -2,20 +2,23 @@
 
 import contextlib
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from edgepack.convert.inference import computed_in, with_memory
-from edgepack.convert.lowering.base import Call, Lowering, Markers, replaced
+from edgepack.convert.lowering.base import Call, Lowering, Markers, load, replaced
 from edgepack.convert.lowering.operations import substituted
 
 __all__ = ["Markers", "applied"]
 
+# class of the layer -> module:function, for every target
 _BOTH = {
     "Average": "edgepack.convert.lowering.merging:average",
+    "Conv1D": "edgepack.convert.lowering.addition:lower_convolution",
+    "Conv2D": "edgepack.convert.lowering.addition:lower_convolution",
     "IntegerLookup": "edgepack.convert.lowering.lookup:lower",
     "MultiHeadAttention": "edgepack.convert.lowering.attention:lower",
     "TimeDistributed": "edgepack.convert.lowering.distributed:lower",
+    "UpSampling2D": "edgepack.convert.lowering.resizing:lower_upsampling",
 }
 
 # target -> class of the layer -> module:function
@@ -25,9 +28,6 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "GRU": "edgepack.convert.lowering.recurrent:lower",
         "SimpleRNN": "edgepack.convert.lowering.recurrent:lower",
         "RNN": "edgepack.convert.lowering.recurrent:lower",
-        "Conv1D": "edgepack.convert.lowering.addition:lower_convolution",
-        "Conv2D": "edgepack.convert.lowering.addition:lower_convolution",
-        "UpSampling2D": "edgepack.convert.lowering.resizing:lower_upsampling",
         **_BOTH,
     },
     "tflite": {
@@ -35,9 +35,6 @@ _LOWERINGS: dict[str, dict[str, str]] = {
         "GRU": "edgepack.convert.lowering.recurrent_tflite:lower",
         "SimpleRNN": "edgepack.convert.lowering.recurrent_tflite:lower",
         "RNN": "edgepack.convert.lowering.recurrent_tflite:lower",
-        "Conv1D": "edgepack.convert.lowering.addition:lower_convolution",
-        "Conv2D": "edgepack.convert.lowering.addition:lower_convolution",
-        "UpSampling2D": "edgepack.convert.lowering.resizing:lower_upsampling",
         "Add": "edgepack.convert.lowering.merging:widened",
         "Maximum": "edgepack.convert.lowering.merging:widened",
         "Minimum": "edgepack.convert.lowering.merging:widened",
@@ -82,10 +79,5 @@ def _find(layer: Any, target: str) -> Lowering | None:
     place = _LOWERINGS[target].get(type(layer).__name__)
     if place is None or not type(layer).__module__.startswith("keras."):
         return None
-    lowering: Lowering = _load(place)
+    lowering: Lowering = load(place)
     return lowering
-
-
-def _load(place: str) -> Any:
-    module, _, function = place.partition(":")
-    return getattr(import_module(module), function)

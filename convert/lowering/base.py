@@ -8,18 +8,23 @@ reaches every layer that computes with it, cells of recurrent layers and the use
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, NoReturn
 
 import msgspec
 
-from edgepack.convert.lowering import operators
 from edgepack.runtime.errors import ModelError
 from edgepack.runtime.tensor import Array
 
 Call = Callable[..., Any]
+
+
+def load(place: str) -> Any:
+    """What stands at `"module:name"`."""
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 class GraphWriter:
@@ -77,9 +82,7 @@ class Markers:
 
     def tell(self, what: str) -> None:
         """Note, once, what was done to the layer that is being traced."""
-        line = f"{_current_layer()}: {what}"
-        if line not in self.notes:
-            self.notes.append(line)
+        self.note(f"{_current_layer()}: {what}")
 
     def refuse(self, why: str) -> NoReturn:
         """Refuse the model for what the layer that is being traced does.
@@ -121,27 +124,6 @@ class Markers:
         self.written[outputs[0].op.get_attr("token").decode()] = marker
         # The shape must stand in the graph itself: what is only known to Python is lost when it is frozen.
         return [tf.ensure_shape(output, shape) for output, shape in zip(outputs, shapes, strict=True)]
-
-
-def handlers(written: Mapping[str, Marker]) -> dict[str, tuple[Any, list[Any]]]:
-    """What tf2onnx takes as `custom_op_handlers`, for the markers of a graph by their token."""
-
-    def handle(context: Any, node: Any, name: str, _arguments: Any) -> None:
-        marker = written[node.get_attr("token").s.decode()]
-        module, _, function = marker.writer.partition(":")
-        inputs, outputs = list(node.input), list(node.output)
-        shapes = [context.get_shape(output) for output in outputs]
-        dtypes = [context.get_dtype(output) for output in outputs]
-        context.remove_node(node.name)
-        getattr(import_module(module), function)(GraphWriter(context, name, inputs, outputs), **marker.options)
-        for output, shape, dtype in zip(outputs, shapes, dtypes, strict=True):
-            context.set_shape(output, shape)
-            context.set_dtype(output, dtype)
-
-    markers: dict[str, tuple[Any, list[Any]]] = {
-        operator: (handle, []) for operator in ("PyFunc", "PyFuncStateless", "EagerPyFunc")
-    }
-    return {**markers, **operators.handlers()}
 
 
 Lowering = Callable[[Any, Markers], Call | None]

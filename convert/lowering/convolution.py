@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, stretched
+from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, standard, stretched
 
 
 def for_tflite(original: Call, markers: Markers) -> Call:
@@ -20,7 +20,7 @@ def for_tflite(original: Call, markers: Markers) -> Call:
         inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None,
         dilation_rate: Any = 1,
     ) -> Any:  # fmt: skip
-        inputs, kernel, data_format = _standard(inputs, kernel, data_format)
+        inputs, kernel, data_format = standard(inputs, kernel, data_format)
         rank = inputs.shape.rank - 2
         if data_format == "channels_first":
             markers.tell("computed with the channels last")
@@ -49,7 +49,7 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", data_format: Any = None,
         dilation_rate: Any = 1,
     ) -> Any:  # fmt: skip
-        inputs, kernel, data_format = _standard(inputs, kernel, data_format)
+        inputs, kernel, data_format = standard(inputs, kernel, data_format)
         rank = inputs.shape.rank - 2
         dilation, steps = per_axis(dilation_rate, rank), per_axis(strides, rank)
         first = data_format == "channels_first"
@@ -75,7 +75,7 @@ def depthwise_for_onnx(original: Call, markers: Markers) -> Call:
         given.apply_defaults()
         values = given.arguments
         kernel = values["kernel" if "kernel" in values else "depthwise_kernel"]
-        inputs, kernel, data_format = _standard(values["inputs"], kernel, values["data_format"])
+        inputs, kernel, data_format = standard(values["inputs"], kernel, values["data_format"])
         rank = inputs.shape.rank - 2
         if max(per_axis(values["strides"], rank)) == 1:
             dilation = per_axis(values["dilation_rate"], rank)
@@ -102,13 +102,6 @@ def _padded_beforehand(
         total = (taps - 1) * apart
         pads[axis] = [total // 2, total - total // 2]
     return tf.pad(inputs, pads), "valid"
-
-
-def _standard(inputs: Any, kernel: Any, data_format: Any) -> tuple[Any, Any, str]:
-    import keras
-
-    tensor = keras.ops.convert_to_tensor
-    return tensor(inputs), tensor(kernel), keras.src.backend.standardize_data_format(data_format)
 
 
 def _emit(

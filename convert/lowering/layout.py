@@ -19,6 +19,14 @@ def channels_first(tensor: Any) -> Any:
     return tf.transpose(tensor, [0, rank - 1, *range(1, rank - 1)])
 
 
+def standard(inputs: Any, kernel: Any, data_format: Any) -> tuple[Any, Any, str]:
+    """Inputs and kernel as tensors, and where the channels are as one of Keras's two words."""
+    import keras
+
+    tensor = keras.ops.convert_to_tensor
+    return tensor(inputs), tensor(kernel), keras.src.backend.standardize_data_format(data_format)
+
+
 def per_axis(value: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:
     """A number for each axis: given as one for all, or as a sequence; None is 1."""
     return tuple(value) if isinstance(value, (tuple, list)) else (value or 1,) * axes  # type: ignore[return-value]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from typing import Any
 
-from edgepack.convert.lowering.base import Markers
+from edgepack.convert.lowering.base import Markers, load
 
 Substitute = Callable[[Callable[..., Any], Markers], Callable[..., Any]]
 
@@ -67,8 +67,7 @@ def substituted(markers: Markers, target: str) -> Iterator[None]:
             home, _, name = place.partition(":")
             module = import_module(home)
             original = getattr(module, name)
-            source, _, function = maker.replace("TARGET", target).partition(":")
-            make: Substitute = getattr(import_module(source), function)
+            make: Substitute = load(maker.replace("TARGET", target))
             stack.callback(setattr, module, name, original)
             setattr(module, name, make(original, markers))
         yield

@@ -68,28 +68,20 @@ def lower(layer: Any, markers: Markers) -> Call | None:
     cells = [_read(layer, index, cell) for index, cell in enumerate(cells_of(layer))]
     own = layer.call
 
-    def note(text: str) -> None:
-        line = f"{layer.name}: {text}"
-        if line not in markers.notes:  # a shared layer is called more than once
-            markers.notes.append(line)
-
     def run(sequences: Any, states: list[States], mask: Any, whole: bool) -> tuple[Any, list[States]]:
-        import tensorflow as tf
-
         last = []
         for index, (cell, given) in enumerate(zip(cells, states, strict=True)):
-            note(_described(cell, sequences.shape[1]))
+            markers.note(f"{layer.name}: {_described(cell, sequences.shape[1])}")
             sequences, final = _run(cell, sequences, given, mask, whole=whole or index + 1 < len(cells))
             last.append(final)
-        if layer.return_state and not whole:  # a file gives one tensor out but once, and this is a state too
-            sequences = tf.maximum(sequences, sequences)
         return sequences, last
 
     lowered = call_with(layer, run)
 
     def call(sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False) -> Any:
         if not hasattr(sequences, "shape") or None in sequences.shape[2:] or sequences.dtype != "float32":
-            note("Keras's own loop, since its inputs are not one tensor of float32 with steps of a fixed size")
+            why = "its inputs are not one tensor of float32 with steps of a fixed size"
+            markers.note(f"{layer.name}: Keras's own loop, since {why}")
             return own(sequences, initial_state=initial_state, mask=mask, training=training)
         return lowered(sequences, initial_state=initial_state, mask=mask, training=training)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edgepack.convert.lowering.base import Call, Markers
 from edgepack.convert.lowering.sizes import product, reshaped, sizes
+from edgepack.runtime.steps.sound import framed_window
 from edgepack.runtime.tensor import Array
 
 
@@ -50,7 +51,7 @@ def stft(original: Callable[..., Any], markers: Markers) -> Callable[..., Any]:
         flat = reshaped(signal, [product(lead) if lead else 1, length])
         if center:
             flat = tf.pad(flat, [[0, 0], [fft_length // 2, fft_length // 2]], mode="REFLECT")
-        kernel = _waves(fft_length, fft_length) * _framed(window, sequence_length, fft_length)[:, np.newaxis]
+        kernel = _waves(fft_length, fft_length) * framed_window(window, sequence_length, fft_length)[:, np.newaxis]
         filters = kernel[:, np.newaxis, :].astype(np.float32)
         waves = tf.nn.conv1d(flat[:, :, tf.newaxis], filters, stride=sequence_stride, padding="VALID")
         spread = waves if len(lead) == 1 else reshaped(waves, [*lead, *sizes(waves)[1:]])
@@ -83,14 +84,3 @@ def _waves(steps: int, length: int) -> Array:
     turns = np.outer(np.arange(steps), np.arange(length // 2 + 1)) % length  # whole turns cost digits
     angles = 2 * np.pi / length * turns
     return np.concatenate([np.cos(angles), -np.sin(angles)], axis=1)
-
-
-def _framed(window: Any, length: int, frame: int) -> Array:
-    """The window in the middle of a frame, float64."""
-    angles = 2 * np.pi * np.arange(length) / length
-    named = {"hann": 0.5 - 0.5 * np.cos(angles), "hamming": 0.54 - 0.46 * np.cos(angles)}
-    if window is None:
-        return np.ones(frame)  # Keras then takes the whole frame
-    values = named[window] if isinstance(window, str) else np.asarray(window, np.float64)
-    before = (frame - length) // 2
-    return np.pad(values, (before, frame - length - before))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from edgepack.convert.lowering.base import Call, GraphWriter, Markers
-from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, stretched
+from edgepack.convert.lowering.layout import channels_first, channels_last, per_axis, standard, stretched
 from edgepack.convert.lowering.sizes import sizes
 
 
@@ -19,13 +19,12 @@ def for_tflite(original: Call, markers: Markers) -> Call:
         inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", output_padding: Any = None,
         data_format: Any = None, dilation_rate: Any = 1,
     ) -> Any:  # fmt: skip
-        import keras
         import tensorflow as tf
 
-        inputs, kernel = (keras.ops.convert_to_tensor(value) for value in (inputs, kernel))
+        inputs, kernel, data_format = standard(inputs, kernel, data_format)
         rank = inputs.shape.rank - 2
         dilation = per_axis(dilation_rate, rank)
-        first = keras.src.backend.standardize_data_format(data_format) == "channels_first"
+        first = data_format == "channels_first"
         if first:
             markers.tell("computed with the channels last")
             inputs = channels_last(inputs)
@@ -49,12 +48,10 @@ def for_onnx(original: Call, markers: Markers) -> Call:
         inputs: Any, kernel: Any, strides: Any = 1, padding: str = "valid", output_padding: Any = None,
         data_format: Any = None, dilation_rate: Any = 1,
     ) -> Any:  # fmt: skip
-        import keras
-
-        inputs, kernel = (keras.ops.convert_to_tensor(value) for value in (inputs, kernel))
+        inputs, kernel, data_format = standard(inputs, kernel, data_format)
         rank = inputs.shape.rank - 2
         steps, dilation = per_axis(strides, rank), per_axis(dilation_rate, rank)
-        first = keras.src.backend.standardize_data_format(data_format) == "channels_first"
+        first = data_format == "channels_first"
         markers.tell("one ONNX ConvTranspose node")
         result = _emit(
             markers, inputs if first else channels_first(inputs), kernel, steps, padding, output_padding, dilation

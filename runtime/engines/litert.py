@@ -13,7 +13,7 @@ import numpy as np
 from edgepack.runtime.engines import delegation
 from edgepack.runtime.engines.base import EngineName, closed
 from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
-from edgepack.runtime.errors import EngineError
+from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
 # module -> (distribution, what to know about it), best first
@@ -58,7 +58,7 @@ class LitertEngine:
             inputs, outputs = _tensors(self._interpreter)
             self.placement: Mapping[str, int] = _placement(self._interpreter)
         except (ValueError, RuntimeError, TypeError) as error:
-            raise EngineError(f"{description} refuses the file: {_one_line(error)}") from error
+            raise EngineError(f"{description} refuses the file: {one_line(error)}") from error
         self.name = EngineName("litert", f"{description} ({remark})" if remark else description)
         self.inputs = tuple(_spec(name, detail) for name, detail in inputs)
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
@@ -116,7 +116,7 @@ class LitertEngine:
                     return (self._get(self._only_output, 0),)
                 return [self._get(index, 0) for index in self._output_indices]
             except (ValueError, RuntimeError) as error:
-                raise EngineError(f"{self.name.description} failed on these inputs: {_one_line(error)}") from error
+                raise EngineError(f"{self.name.description} failed on these inputs: {one_line(error)}") from error
 
     def _lay_out(self, feeds: Mapping[str, Array]) -> None:
         """Bring the free sizes to those of `feeds`, where they are not the last ones."""
@@ -211,7 +211,3 @@ def _spec(name: str, detail: Any) -> TensorSpec:
     shape = tuple(None if size < 0 else int(size) for size in sizes)
     dtype = np.dtype(detail["dtype"])
     return TensorSpec(name, shape, "string" if dtype.kind in "SOU" else dtype.name)
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]

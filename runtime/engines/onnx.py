@@ -6,7 +6,7 @@ from typing import Any
 
 from edgepack.runtime.engines.base import EngineName, closed
 from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere
-from edgepack.runtime.errors import EngineError
+from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
 # ONNX Runtime's name of an element type -> ours
@@ -47,7 +47,7 @@ class OnnxEngine:
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
         except Exception as error:
-            raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses the file: {_one_line(error)}") from error
+            raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses the file: {one_line(error)}") from error
         self.name = EngineName("onnx", f"ONNX Runtime {onnxruntime.__version__}")
         self._names = [spec.name for spec in self.outputs]
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
@@ -81,7 +81,7 @@ class OnnxEngine:
         try:
             outputs: Sequence[Array] = self._run(self._names, feeds, None)
         except Exception as error:
-            raise EngineError(f"ONNX Runtime failed on these inputs: {_one_line(error)}") from error
+            raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
         return outputs
 
     def close(self) -> None:
@@ -94,7 +94,3 @@ def _spec(value: Any) -> TensorSpec:
         raise EngineError(f"tensor {value.name!r} has type {value.type}, which edgepack does not feed")
     shape = tuple(size if isinstance(size, int) and size >= 0 else None for size in value.shape or ())
     return TensorSpec(value.name, shape, _DTYPES[value.type])
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]

@@ -107,7 +107,7 @@ def mel_spectrogram(  # noqa: PLR0913 - the options of the layer
         min_power: What counts as silence.
         ref_power: The power of 0 dB.
     """
-    factors = _window(window, sequence_length, fft_length)
+    factors = framed_window(window, sequence_length, fft_length)
     matrix = mel_matrix(num_mel_bins, fft_length // 2 + 1, sampling_rate, min_freq, max_freq)
     least = np.float32(min_power)
     reference = np.float32(10) * np.log10(np.maximum(np.abs(np.float32(ref_power)), least))
@@ -143,8 +143,8 @@ def _mel(hertz: Array) -> Array:
     return (np.float32(_HIGH_Q) * np.log(np.float32(1) + hertz / np.float32(_BREAK_HERTZ))).astype(np.float32)
 
 
-def _window(window: str | Sequence[float] | None, length: int, frame: int) -> Array:
-    """The window in the middle of a frame; without one Keras takes the whole frame."""
+def framed_window(window: str | Sequence[float] | None, length: int, frame: int) -> Array:
+    """The window in the middle of a frame, in float64; without one Keras takes the whole frame."""
     if window is None:
         return np.ones(frame)
     angles = 2 * np.pi * np.arange(length) / length
