@@ -4,6 +4,7 @@ from typing import Any
 
 from edgepack.convert.lowering import Markers
 from edgepack.convert.orders import ONNXOrder
+from edgepack.convert.passes.keep_zeros import keep_zeros
 from edgepack.convert.process import Converter
 from edgepack.convert.source import Frozen, Source
 from edgepack.convert.standard import EXPORTED, Standard
@@ -47,6 +48,7 @@ def export(converter: Converter, source: Source, frozen: Frozen, markers: Marker
         if standard.opset > EXPORTED:
             model = onnx.version_converter.convert_version(model, standard.opset)
         model.ir_version = standard.ir_version
+        keep_zeros(model)
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # the checker raises what protobuf raises
         raise ConvertError(f"the ONNX exporter wrote a file that does not hold: {one_line(error, 400)}") from error

@@ -1,11 +1,13 @@
 """What the written files hold: names, shapes, alignment, and the precision that their tensors tell."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from edgepack.convert import census
+from edgepack.convert import census, convert_model
+from edgepack.convert.passes.keep_zeros import keep_zeros
 from edgepack.convert.passes.store_weights import store_float16, store_int8
 from edgepack.convert.precisions import PRECISIONS, find
 from edgepack.convert.prove import Question, prove
@@ -166,3 +168,30 @@ def test_small_weights_are_left_alone() -> None:
 
 def test_weights_that_float16_cannot_hold_stay_float32() -> None:
     assert not store_float16(_one_weight(np.full((16, 32), 1e6, np.float32)))
+
+
+@pytest.mark.parametrize("kind", ["1D", "2D", "3D"])
+def test_zeros_padded_before_a_maximum_are_kept(kind: str, tmp_path: Path) -> None:
+    """ONNX Runtime fuses the two, and then the largest of negative numbers is no longer the zero beside them."""
+    import keras
+
+    one, rank = keras.layers, int(kind[0])
+    layers = [
+        getattr(one, f"Conv{kind}")(3, 1, kernel_initializer="ones"),
+        getattr(one, f"ZeroPadding{kind}")(1),
+        getattr(one, f"MaxPooling{kind}")(3, strides=2),
+        getattr(one, f"Conv{kind}")(3, 1),
+    ]
+    model = keras.Sequential([keras.Input((*(8, 6, 7)[:rank], 2)), *layers])
+    rows = -np.random.default_rng(0).uniform(1, 2, (4, *model.input_shape[1:])).astype(np.float32)
+    report = convert_model(model, tmp_path / "m.edgepack", evaluation={model.inputs[0].name: rows})
+    assert [result.reasons for result in report.results] == [(), ()]
+
+
+def test_zeros_padded_before_a_convolution_stay_as_they_are() -> None:
+    from onnx import helper
+
+    pad = helper.make_node("Pad", ["x", "pads"], ["padded"])
+    conv = helper.make_node("Conv", ["padded", "w"], ["y"])
+    pool = helper.make_node("MaxPool", ["y"], ["z"], kernel_shape=[2, 2])
+    assert not keep_zeros(helper.make_model(helper.make_graph([pad, conv, pool], "g", [], [])))
