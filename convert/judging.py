@@ -16,6 +16,7 @@ from edgepack.runtime.tensor import Array
 RIGHT, REFUSED, WRONG, CRASH, NO_ENGINE, BROKEN = "right", "refused", "wrong", "crash", "no-light-engine", "broken-case"
 
 _FIRST_SEED = 1_000  # apart from the seed of the samples that converting is given
+_SMALLEST = 1e-3  # magnitude of an output that a distance is relative to
 
 
 class Case(Protocol):
@@ -166,6 +167,8 @@ def _distance(wanted: Sequence[Array], got: Sequence[Array]) -> float:
 def relative_distance(wanted: Array, got: Array) -> float:
     """The largest difference over the largest magnitude of `wanted`; infinite for other shapes, NaN, and texts.
 
+    Magnitudes count as no less than a thousandth: what comes before an output is of the order of one, so that its last
+    place in float32 (1e-7) is in every output, however small.
     Whole numbers and booleans must be equal: any difference among them counts as at least 1.
     """
     if wanted.shape != got.shape:
@@ -178,7 +181,7 @@ def relative_distance(wanted: Array, got: Array) -> float:
     if not np.isfinite(result).all() or not np.isfinite(reference).all():
         return 0.0 if np.array_equal(reference, result) else float("inf")
     difference = float(np.abs(result - reference).max(initial=0.0))
-    distance = difference / max(1e-6, float(np.abs(reference).max(initial=0.0)))
+    distance = difference / max(_SMALLEST, float(np.abs(reference).max(initial=0.0)))
     return max(1.0, distance) if difference and wanted.dtype.kind in "biu" else distance
 
 

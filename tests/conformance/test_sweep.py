@@ -54,7 +54,7 @@ def test_a_case_builds_the_same_weights_and_inputs_each_time() -> None:
         pytest.param([2.0, 4.0], [2.0, np.nan], np.inf, id="NaN"),
         pytest.param([2.0, np.inf], [2.0, np.inf], 0.0, id="equal infinities"),
         pytest.param([2.0, 4.0], [[2.0, 4.0]], np.inf, id="another shape"),
-        pytest.param([0.0, 0.0], [0.0, 1e-9], 1e-3, id="zeros with a floor of 1e-6"),
+        pytest.param([0.0, 0.0], [0.0, 1e-6], 1e-3, id="zeros with a floor of 1e-3"),
         pytest.param([100_000, 5], [100_001, 5], 1.0, id="whole numbers are equal or wrong"),
         pytest.param([True, False], [True, True], 1.0, id="booleans are equal or wrong"),
         pytest.param(["a", "红"], [b"a", "红".encode()], 0.0, id="texts as bytes"),
