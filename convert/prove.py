@@ -12,7 +12,7 @@ from edgepack.convert.precisions import Precision
 from edgepack.convert.samples import Samples
 from edgepack.convert.shapes import Stretched
 from edgepack.quiet import quiet
-from edgepack.runtime import engines, providers
+from edgepack.runtime import engines
 from edgepack.runtime.compare import Budget, Parity, compare
 from edgepack.runtime.engines.base import Engine
 from edgepack.runtime.errors import EdgepackError
@@ -101,7 +101,7 @@ def open_here(file_format: str, data: bytes) -> Engine:
     """A file in the first engine for it, on the CPU with one thread; raises `EngineError` where that refuses it."""
     engine = engines.for_format(file_format)[0]
     with quiet():  # engines greet on stderr
-        return engines.open_file(engine, data, providers=providers.resolve(engine, "cpu").names, threads=1)
+        return engines.open_file(engine, data, engines.Opening(engines.own_cpu(engine)))
 
 
 def _in_pieces(session: Session, samples: Samples) -> dict[str, Array]:

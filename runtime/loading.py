@@ -3,12 +3,15 @@
 import contextlib
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from edgepack.runtime import choose, engines, providers
 from edgepack.runtime.device import usable_cores
+from edgepack.runtime.engines import Engine, Offer
 from edgepack.runtime.errors import (
     EngineError,
     InputError,
@@ -17,7 +20,7 @@ from edgepack.runtime.errors import (
     ProviderError,
     UnknownNameError,
 )
-from edgepack.runtime.manifest import FORMATS, Manifest, Steps
+from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 
@@ -64,7 +67,7 @@ def load(
         raise ModelError(f"{target} is a pipe or a device; edgepack runs files and folders")
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
         raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
-    how = _How(provider, threads or usable_cores(), strict)
+    how = _How(providers.asked(provider), threads or usable_cores(), strict)
     if target.suffix in _KERAS_ENDINGS:
         raise ModelError(
             f"{target} is a Keras model; convert it first: edgepack convert {target} -o {target.stem}.edgepack"
@@ -79,53 +82,69 @@ def load(
 class _How:
     """The part of a `load` that is the same for every candidate."""
 
-    provider: Providers
+    providers: tuple[str, ...]
     threads: int
     strict: bool
 
-    def open(
-        self,
-        engine: str,
-        data: bytes,
-        variant: str,
-        *,
-        manifest: Manifest | None = None,
-        steps: Steps | None = None,
-        before: Sequence[str] = (),
-    ) -> Session:
-        """A session on a provider of what was asked; `before` are the reasons against better candidates."""
-        resolved = providers.resolve(engine, self.provider)
-        if self.strict and resolved.passed_over:
-            asked = self.provider if isinstance(self.provider, str) else ", ".join(self.provider)
-            raise ProviderError(asked, "; ".join(resolved.passed_over), ["cpu"])
-        opened = engines.open_file(engine, data, providers=resolved.names, threads=self.threads)
-        try:
-            return Session(opened, variant, manifest=manifest, steps=steps, fallbacks=(*before, *resolved.passed_over))
-        except BaseException:
-            opened.close()
-            raise
+    def open(self, engine: str, offer: Offer, data: bytes) -> Engine:
+        """A file on one provider; raises `EngineError` where it does not run there."""
+        if why := offer.missing():
+            raise ProviderError(offer.name, why, ["cpu"])
+        return engines.open_file(engine, data, engines.Opening(offer.name, self.threads, self.strict))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """What is opened, in one engine."""
+
+    name: str
+    engine: str
+    read: Callable[[], bytes]
+
+
+def _open_first(files: Sequence[_File], how: _How) -> tuple[_File, Engine, tuple[str, ...]]:
+    """The first file that opens on the first provider, both in the order they were asked for, and why not a better one.
+
+    Raises:
+        ProviderError: None of the engines has such a provider, or it cannot run here.
+        EngineError: Every engine refuses its file; or the first one does, and stepping down is not allowed.
+    """
+    reasons: list[str] = []
+    errors: list[EngineError | ProviderError] = []
+    for name in how.providers:
+        found = [(file, offer) for file in files for offer in providers.fitting(file.engine, name)]
+        if not found:
+            tried = ", ".join(dict.fromkeys(file.engine for file in files))
+            errors.append(ProviderError(name, f"engine {tried} has none", ["cpu"]))
+            reasons.append(f"provider {name!r}: engine {tried} has none")
+        for file, offer in found:
+            where = file.engine if offer.name == engines.own_cpu(file.engine) else f"{file.engine}, {offer.name}"
+            data = file.read()
+            try:
+                return file, how.open(file.engine, offer, data), tuple(reasons)
+            except (EngineError, ProviderError) as error:
+                if how.strict:
+                    raise
+                errors.append(error)
+                reasons.append(f"{file.name} on {where}: {error}")
+        if how.strict:
+            raise errors[0]
+    if isinstance(errors[0], ProviderError) or len(errors) == 1:
+        raise errors[0]
+    raise EngineError(f"nothing in it runs here: {'; '.join(reasons)}") from errors[0]
 
 
 def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
     """Open the best candidate of a pack that loads; the reasons of those passed over are kept."""
-    refused: list[EngineError | ProviderError] = []
-    reasons: list[str] = []
     with Pack(path) as pack:
         steps = pack.steps()
-        for candidate in choose.candidates(pack.manifest.variants, variant, engine):
-            data = pack.read(candidate.variant.file)
-            try:
-                return how.open(
-                    candidate.engine, data, candidate.variant.name, manifest=pack.manifest, steps=steps, before=reasons
-                )
-            except (EngineError, ProviderError) as error:
-                if how.strict:
-                    raise
-                refused.append(error)
-                reasons.append(f"{candidate.variant.name} on {candidate.engine}: {error}")
-    if isinstance(refused[0], ProviderError):
-        raise refused[0]
-    raise EngineError(f"nothing in {path} runs here: {'; '.join(reasons)}") from refused[0]
+        candidates = choose.candidates(pack.manifest.variants, variant, engine)
+        files = [_File(one.variant.name, one.engine, partial(pack.read, one.variant.file)) for one in candidates]
+        try:
+            file, opened, reasons = _open_first(files, how)
+        except EngineError as error:
+            raise EngineError(f"{path}: {error}") from error
+        return _session(opened, file.name, manifest=pack.manifest, steps=steps, fallbacks=reasons)
 
 
 def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Session:
@@ -137,13 +156,23 @@ def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
         if engine in engines.known():
             raise EngineError(f"engine {engine!r} does not read {file_format} files; leave the engine out")
         engines.library(engine)  # raises: it is unknown
-    name = engine or engines.for_format(file_format)[0]
+    reading = [engine] if engine else engines.for_format(file_format)
+    installed = [name for name in reading if engines.library(name)] or reading[:1]
     try:
-        return how.open(name, path.read_bytes(), path.name)
+        file, opened, reasons = _open_first([_File(path.name, name, path.read_bytes) for name in installed], how)
     except EngineError as error:
         raise EngineError(f"{path}: {error}") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
+    return _session(opened, file.name, fallbacks=reasons)
+
+
+def _session(engine: Engine, variant: str, **others: Any) -> Session:
+    try:
+        return Session(engine, variant, **others)
+    except BaseException:
+        engine.close()
+        raise
 
 
 def _format_of(path: Path) -> str:

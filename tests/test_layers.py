@@ -22,7 +22,7 @@ RUNTIME_LEVELS = (
     "tensor writing",
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath",
+    "batches hotpath engines.onnx_providers engines.litert_providers",
     "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
     "steps.categories",
     "engines engines.onnx engines.litert steps pack",

@@ -1,23 +1,46 @@
 """The table of engines; nothing is imported before it is used."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from typing import Any
 
-from edgepack.runtime.engines.base import Engine, EngineName
+from edgepack.runtime.engines.base import Engine, EngineName, Offer, Opening
 from edgepack.runtime.errors import EngineError, MissingExtraError, UnknownNameError
 
-__all__ = ["Engine", "EngineName", "available", "for_format", "known", "library", "open_file"]
+__all__ = [
+    "Engine", "EngineName", "Offer", "Opening", "available", "for_format", "known", "library", "offers", "open_file",
+    "own_cpu",
+]  # fmt: skip
 
-# engine -> (modules of which one must be installed, our adapter, the formats it reads, the extra that installs it)
-_ENGINES: dict[str, tuple[tuple[str, ...], str, tuple[str, ...], str]] = {
-    "onnx": (("onnxruntime",), "edgepack.runtime.engines.onnx:OnnxEngine", ("onnx",), "onnx"),
-    "litert": (
-        ("ai_edge_litert", "tflite_runtime"),
-        "edgepack.runtime.engines.litert:LitertEngine",
-        ("tflite",),
-        "litert",
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """One engine: nothing of it is imported before it is used."""
+
+    modules: tuple[str, ...]
+    """Modules of which one must be installed."""
+    adapter: str
+    """What opens a file: `open_file(data, opening) -> Engine`, as `module:function`."""
+    formats: tuple[str, ...]
+    extra: str
+    """The extra that installs it."""
+    cpu: str
+    """The provider that is the engine itself on the CPU: no trial is needed before it is trusted with a proved file."""
+    offers: str
+    """What lists its providers, best first of each kind: `offers() -> tuple[Offer, ...]`, as `module:function`."""
+
+
+_ENGINES = {
+    "onnx": _Entry(
+        ("onnxruntime",), "edgepack.runtime.engines.onnx:OnnxEngine", ("onnx",), "onnx", "CPUExecutionProvider",
+        "edgepack.runtime.engines.onnx_providers:offers",
     ),
-}
+    "litert": _Entry(
+        ("ai_edge_litert", "tflite_runtime"), "edgepack.runtime.engines.litert:open_file", ("tflite",), "litert",
+        "XNNPACK", "edgepack.runtime.engines.litert_providers:offers",
+    ),
+}  # fmt: skip
 
 
 def known() -> tuple[str, ...]:
@@ -32,40 +55,48 @@ def available() -> tuple[str, ...]:
 
 def library(engine: str) -> str | None:
     """The module behind an engine that is installed here, or None."""
-    modules, _, _, _ = _entry(engine)
-    return next((module for module in modules if find_spec(module)), None)
+    return next((module for module in _entry(engine).modules if find_spec(module)), None)
 
 
 def extra(engine: str) -> str:
     """The extra that installs an engine: `pip install 'edgepack[…]'`."""
-    return _entry(engine)[3]
+    return _entry(engine).extra
 
 
 def for_format(file_format: str) -> tuple[str, ...]:
     """Names of the engines that read files of a format (`"onnx"`, `"tflite"`), best first."""
-    return tuple(name for name, (_, _, formats, _) in _ENGINES.items() if file_format in formats)
+    return tuple(name for name, entry in _ENGINES.items() if file_format in entry.formats)
 
 
-def open_file(engine: str, data: bytes, *, providers: tuple[str, ...], threads: int) -> Engine:
+def own_cpu(engine: str) -> str:
+    """The name of the provider that is the engine itself on the CPU."""
+    return _entry(engine).cpu
+
+
+def offers(engine: str) -> tuple[Offer, ...]:
+    """Every provider that an engine can run on somewhere, best first of each kind; nothing is loaded."""
+    found: tuple[Offer, ...] = _named(_entry(engine).offers)()
+    return found
+
+
+def open_file(engine: str, data: bytes, opening: Opening) -> Engine:
     """Open the bytes of a file in an engine.
 
     Args:
         engine: A name of `known()`.
         data: The whole file.
-        providers: The engine's own provider names, best first.
-        threads: How many threads one call may use.
+        opening: Where it is to run, and what it may use there.
 
     Raises:
         UnknownNameError: No such engine.
         MissingExtraError: It is not installed.
-        EngineError: It refuses the file; the message is the engine's own.
+        EngineError: It refuses the file or cannot run it on that provider; the message is the engine's own.
     """
-    modules, adapter, _, extra_name = _entry(engine)
+    entry = _entry(engine)
     if library(engine) is None:
-        raise MissingExtraError(f"engine {engine!r} ({' or '.join(modules)})", extra_name)
-    module, _, factory = adapter.partition(":")
+        raise MissingExtraError(f"engine {engine!r} ({' or '.join(entry.modules)})", entry.extra)
     try:
-        opened: Engine = getattr(import_module(module), factory)(data, providers=providers, threads=threads)
+        opened: Engine = _named(entry.adapter)(data, opening)
     except ImportError as error:
         raise EngineError(
             f"engine {engine!r} is installed but cannot be imported: {error}; install it again"
@@ -73,7 +104,12 @@ def open_file(engine: str, data: bytes, *, providers: tuple[str, ...], threads: 
     return opened
 
 
-def _entry(engine: str) -> tuple[tuple[str, ...], str, tuple[str, ...], str]:
+def _named(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _entry(engine: str) -> _Entry:
     if engine not in _ENGINES:
         raise UnknownNameError("engine", engine, _ENGINES)
     return _ENGINES[engine]

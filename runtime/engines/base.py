@@ -1,6 +1,7 @@
 """The seam every engine fills: what goes in, what comes out, where it runs, and one call."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
 
 from edgepack.runtime.errors import EngineError
@@ -23,6 +24,54 @@ class EngineName(str):
         made = super().__new__(cls, name)
         made.description = description
         return made
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a file is opened: where it is to run, and what it may use there."""
+
+    provider: str
+    """The engine's own name of the one provider that is wanted."""
+    threads: int = 1
+    """How many threads one call may use."""
+    strict: bool = False
+    """Refuse the file where the provider does not take all of it."""
+    reduced: bool = False
+    """Let the provider compute float32 in bfloat16 or float16, where that is its way to be fast."""
+    spinning: bool = True
+    """Let idle threads of the engine wait busily for the next call."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Options of the provider, under its own names."""
+
+
+def _nothing() -> str:
+    return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A provider that an engine can run on, somewhere; whether here, the trial of it tells."""
+
+    name: str
+    """The engine's own name: `CUDAExecutionProvider`."""
+    kind: str
+    """`cpu`, `gpu` or `npu`."""
+    missing: Callable[[], str] = _nothing
+    """Why it cannot run here and how to get it, as far as that is known without loading anything; empty else."""
+    look: Callable[[], "Look"] | None = None
+    """Loads what it needs and tells what it found; it may take the process down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a provider finds on this machine."""
+
+    why_not: str = ""
+    """Why it finds nothing to run on; empty where it does."""
+    device: str = ""
+    """What it runs on, in the words of its driver."""
+    software: bool = False
+    """Whether that is a program on the CPU: right, and slow."""
 
 
 def closed(*_: object) -> NoReturn:
@@ -51,7 +100,7 @@ class Engine(Protocol):
 
     @property
     def placement(self) -> Mapping[str, int]:
-        """How many operators run on each of the library's own providers."""
+        """How many operators run on each of the library's own providers; 0 where the library does not count them."""
 
     @property
     def metadata(self) -> Mapping[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from edgepack.runtime.engines import delegation
-from edgepack.runtime.engines.base import EngineName, closed
+from edgepack.runtime.engines.base import Engine, EngineName, Opening, closed
 from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -31,19 +31,22 @@ _MOST_WIDE_BYTES = 2**26  # that a file laid out for more rows may take: nets th
 _LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that cannot be laid out at size 1
 
 
+def open_file(data: bytes, opening: Opening) -> Engine:
+    """Open a TFLite file on one of LiteRT's providers; raises `EngineError` where it is refused."""
+    return LitertEngine(data, opening)
+
+
 class LitertEngine:
     """A TFLite file in the LiteRT interpreter on the CPU (XNNPACK, where it takes the operators)."""
 
-    def __init__(self, data: bytes, *, providers: tuple[str, ...], threads: int, rows: int | None = None) -> None:
+    def __init__(self, data: bytes, opening: Opening, *, rows: int | None = None) -> None:
         """Open the file; raises `EngineError` with the engine's own words where it refuses it.
 
         Args:
             data: The whole file.
-            providers: There is one for now.
-            threads: How many threads one call may use.
+            opening: Where it runs: there is one provider for now.
             rows: How many rows every input is resized to; None leaves the file's own sizes.
         """
-        del providers
         module = next(name for name in _LIBRARIES if find_spec(name))
         distribution, remark = _LIBRARIES[module]
         description = f"{distribution} {version(distribution)}"
@@ -51,7 +54,7 @@ class LitertEngine:
             raise EngineError(f"{description} refuses the file: {reason}")
         interpreter = import_module(f"{module}.interpreter").Interpreter
         try:
-            self._interpreter = interpreter(model_content=data, num_threads=threads)
+            self._interpreter = interpreter(model_content=data, num_threads=opening.threads)
             if rows:
                 _resize(self._interpreter, rows)
             _allocate(self._interpreter)
@@ -64,7 +67,7 @@ class LitertEngine:
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
         self._input_indices = [(name, detail["index"]) for name, detail in inputs]
         self._output_indices = [detail["index"] for _, detail in outputs]
-        self._data, self._threads = data, threads
+        self._data, self._opening = data, opening
         self._lock = threading.Lock()  # an interpreter holds one set of tensors
         self._only_output = self._output_indices[0] if len(outputs) == 1 else None
         self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
@@ -101,7 +104,7 @@ class LitertEngine:
         needed = len(self._data) + rows * _activation_bytes(self._interpreter)
         if needed > _MOST_WIDE_BYTES:
             raise EngineError(f"{rows} rows at once would take {needed:,} bytes; at most {_MOST_WIDE_BYTES:,} are used")
-        return LitertEngine(self._data, providers=(), threads=self._threads, rows=rows)
+        return LitertEngine(self._data, self._opening, rows=rows)
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgepack.runtime.engines.base import EngineName, closed
+from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -26,12 +26,12 @@ _PROVIDERS = {"CPUExecutionProvider": "cpu", "XnnpackExecutionProvider": "cpu"}
 class OnnxEngine:
     """An ONNX file in ONNX Runtime."""
 
-    def __init__(self, data: bytes, *, providers: tuple[str, ...], threads: int) -> None:
+    def __init__(self, data: bytes, opening: Opening) -> None:
         """Open the file; raises `EngineError` with the engine's own words where it refuses it."""
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = opening.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # errors are raised: what it would print beside is no news
         options.add_session_config_entry("session.load_model_format", "ONNX")
@@ -43,7 +43,7 @@ class OnnxEngine:
                 "onnx.save(onnx.load(path), path)"
             )
         try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=list(providers), enable_fallback=0)
+            self._session = onnxruntime.InferenceSession(data, options, providers=[opening.provider], enable_fallback=0)
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
         except Exception as error:

@@ -122,9 +122,9 @@ def test_batch_says_how_many_rows_a_file_takes(
     dimension = model.graph.input[0].type.tensor_type.shape.dim[0]
     assert (dimension.dim_param or dimension.dim_value) == leading[1]
     (tmp_path / "bare.tflite").write_bytes(tflite)
-    from edgepack.runtime.engines import open_file
+    from edgepack.runtime.engines import Opening, open_file
 
-    engine = open_file("litert", tflite, providers=("XNNPACK",), threads=1)
+    engine = open_file("litert", tflite, Opening("XNNPACK"))
     assert engine.inputs[0].shape[0] == leading[0]
     for variant in ("onnx-float32", "tflite-float32"):
         with edgepack.load(tmp_path / "toy.edgepack", variant=variant) as session:

@@ -1,0 +1,10 @@
+"""Where LiteRT can execute: the interpreter with XNNPACK, its accelerators, and delegates of others."""
+
+from edgepack.runtime.engines.base import Offer
+
+CPU = "XNNPACK"
+
+
+def offers() -> tuple[Offer, ...]:
+    """Every provider of LiteRT, best first of each kind."""
+    return (Offer(CPU, "cpu"),)
