@@ -4,22 +4,30 @@ import os
 import platform
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import pytest
 
-from edgepack.runtime import engines, providers
+from edgepack.runtime import cache, engines, providers
 from edgepack.runtime.device import this_device
 from tests.zoo import packs
 
 _LIBRARIES = (
-    "edgepack", "numpy", "msgspec", "pillow", "onnxruntime", "ai-edge-litert", "tflite-runtime", "onnx", "tensorflow",
-    "keras", "tf2onnx",
+    "edgepack", "numpy", "msgspec", "pillow", "onnxruntime", "ai-edge-litert", "tflite-runtime", "openvino", "onnx",
+    "tensorflow", "keras", "tf2onnx",
 )  # fmt: skip
 
 Child = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the tests, and the processes they start, out of the real cache: from before the first import of a test."""
+    folder = tempfile.TemporaryDirectory(prefix="edgepack-cache-")
+    config.add_cleanup(folder.cleanup)
+    os.environ[cache.ENVIRONMENT] = folder.name
 
 
 def pytest_report_header() -> list[str]:
