@@ -76,7 +76,7 @@ class _Shelf:
     def _files(self) -> list[tuple[Path, os.stat_result]]:
         """Everything that carries a name of this kind, last used first."""
         found = [(path, facts) for path, facts in _listed(self.folder) if self._own.fullmatch(path.name)]
-        return sorted(found, key=lambda file: file[1].st_mtime, reverse=True)
+        return sorted(found, key=lambda file: (file[1].st_mtime_ns, file[0].name), reverse=True)
 
     @contextlib.contextmanager
     def _beside(self) -> Iterator[Path]:
@@ -98,6 +98,8 @@ class _Shelf:
             if os.fstat(file.fileno()).st_size > self._most_bytes:
                 raise OSError("larger than the whole cache")
             os.fsync(file.fileno())
+        now = time.time_ns()  # finer than what the system notes by itself
+        os.utime(made, ns=(now, now))
         if path.is_dir() and not path.is_symlink():
             path.rmdir()  # one that holds something is nothing of ours, and stays
         made.replace(path)
@@ -198,9 +200,11 @@ class Blobs(_Shelf):
                 path = self._settle(made, f"{self._stem(key)}.{_digest(made)}{self._ending}")
         except OSError:
             return None
-        for other, _ in self._of(key):
-            if other != path:
-                _remove(other)
+        every = [other for other, _ in self._of(key)]
+        for older in (
+            every[every.index(path) + 1 :] if path in every else ()
+        ):  # two writers must not remove each other's
+            _remove(older)
         return path
 
     def _of(self, key: str) -> list[tuple[Path, os.stat_result]]:
