@@ -73,7 +73,7 @@ class ProviderError(EdgepackError, RuntimeError):
     """The asked provider cannot run here."""
 
     def __init__(self, asked: str, why: str, available: Iterable[str]) -> None:
-        self.asked, self.available = asked, tuple(available)
+        self.asked, self.why, self.available = asked, why, tuple(available)
         super().__init__(
             f"provider {asked!r} is not available here: {why} (available: {', '.join(self.available) or 'none'}); "
             "pass provider='auto' to take the first that works"

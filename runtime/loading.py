@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from edgepack.runtime import choose, engines, providers
+from edgepack.runtime import candidates, choices, engines, goldens, providers, verdicts
+from edgepack.runtime.candidates import Candidate
 from edgepack.runtime.device import usable_cores
 from edgepack.runtime.engines import Engine, Offer
 from edgepack.runtime.errors import (
@@ -20,9 +20,11 @@ from edgepack.runtime.errors import (
     ProviderError,
     UnknownNameError,
 )
-from edgepack.runtime.manifest import FORMATS
+from edgepack.runtime.goldens import Golden
+from edgepack.runtime.manifest import FORMATS, Manifest
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
+from edgepack.runtime.trials import Way
 
 Providers = str | Sequence[str]
 
@@ -32,7 +34,7 @@ _MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash w
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
 
 
-def load(
+def load(  # noqa: PLR0913 - keyword-only, each an independent choice of the user
     path: str | os.PathLike[str],
     *,
     variant: str = "auto",
@@ -40,16 +42,30 @@ def load(
     provider: Providers = "auto",
     threads: int | None = None,
     strict: bool = False,
+    reduced: bool = False,
+    options: Mapping[str, str] | None = None,
+    states: Mapping[str, str] | None = None,
+    check: bool = True,
 ) -> "Session":
     """Open a pack or a bare `.tflite` or `.onnx` file for running.
 
+    A provider other than an engine's own CPU, and a bare file that nobody proved, is first tried in a process of its
+    own, once: some take the process down. What comes from a pack answers its golden samples before it is used.
+
     Args:
         path: A `.edgepack` file, its folder form, or one converted file.
-        variant: The name of a variant (`"onnx-int8"`), a precision (`"int8"`), or `"auto"`.
-        engine: `"onnx"` or `"litert"`; None takes the first installed that reads the variant.
-        provider: Where it runs: `"auto"`, `"cpu"`, an engine's own name, or several of them, best first.
+        variant: The name of a variant (`"onnx-int8"`), a precision (`"int8"`), or `"auto"`: what `edgepack choose`
+            found on this device, or the closest to Keras where nothing was measured.
+        engine: `"onnx"`, `"litert"` or `"openvino"`; None takes the first installed that reads the variant.
+        provider: Where it runs: `"auto"`, `"cpu"`, `"gpu"`, `"npu"`, an engine's own name, or several, best first.
         threads: Threads one call may use; None takes the cores this process may use.
-        strict: Refuse to step down to another variant, engine or provider than the best one that was asked for.
+        strict: Refuse to step down to another variant, engine or provider than the best one that was asked for, and a
+            provider that does not take every operator.
+        reduced: Let a provider compute float32 in bfloat16 or float16.
+        options: Options of the provider, under its own names.
+        states: For a model that is given its own state back: the name of each such input, and of the output that
+            is its next value. None takes what the pack says.
+        check: Run the golden samples of a pack before it is used.
 
     Raises:
         MissingFileError: Nothing is at `path`.
@@ -57,25 +73,42 @@ def load(
         ModelError: The file is none that edgepack runs.
         UnknownNameError: No such variant, engine or provider; the message lists those there are.
         MissingExtraError: No engine for it is installed.
-        EngineError: Every engine that could run it refused it.
+        EngineError: Every engine that could run it refused it, or gives other answers than the golden samples.
         ProviderError: The provider is not available here.
+        InputError: An argument is not what is taken.
     """
+    target = _checked_path(path)
+    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
+        raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
+    how = _How(
+        providers.asked(provider), threads or usable_cores(), strict, reduced, options or {}, states, check=check,
+        free=(variant, engine, provider, threads) == ("auto", None, "auto", None),
+    )  # fmt: skip
+    open_model = _open_pack if is_pack(target) else _open_bare
+    session = open_model(target, variant, engine, how)
+    for reason in session.fallbacks:
+        _LOG.warning("%s runs on %s (%s); passed over: %s", target, session.engine, session.provider, reason)
+    return session
+
+
+def open_way(path: Path, way: Way, *, states: Mapping[str, str] | None = None) -> Session:
+    """Open a model one way and no other, in this process; raises as `load` does."""
+    how = _How((way.provider,), way.threads, strict=False, reduced=way.reduced, options=way.options, states=states,
+               trusted=True)  # fmt: skip
+    return (_open_pack if is_pack(path) else _open_bare)(path, way.variant, way.engine, how)
+
+
+def _checked_path(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if not os.path.exists(target):  # Path.exists raises where a name is too long
         raise MissingFileError(target, "model")
     if not (target.is_file() or target.is_dir()):
         raise ModelError(f"{target} is a pipe or a device; edgepack runs files and folders")
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
-        raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
-    how = _How(providers.asked(provider), threads or usable_cores(), strict)
     if target.suffix in _KERAS_ENDINGS:
         raise ModelError(
             f"{target} is a Keras model; convert it first: edgepack convert {target} -o {target.stem}.edgepack"
         )
-    session = _load_pack(target, variant, engine, how) if is_pack(target) else _load_file(target, variant, engine, how)
-    for reason in session.fallbacks:
-        _LOG.warning("%s runs on %s (%s); passed over: %s", target, session.engine, session.provider, reason)
-    return session
+    return target
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,25 +118,39 @@ class _How:
     providers: tuple[str, ...]
     threads: int
     strict: bool
-
-    def open(self, engine: str, offer: Offer, data: bytes) -> Engine:
-        """A file on one provider; raises `EngineError` where it does not run there."""
-        if why := offer.missing():
-            raise ProviderError(offer.name, why, ["cpu"])
-        return engines.open_file(engine, data, engines.Opening(offer.name, self.threads, self.strict))
+    reduced: bool = False
+    options: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, str] | None = None
+    check: bool = True
+    free: bool = False
+    """Nothing was asked for: what was measured on this device is taken."""
+    chosen: str = "as it was asked for"
+    trusted: bool = False
+    """This process is one that may be taken down."""
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
     """What is opened, in one engine."""
 
+    path: Path
     name: str
     engine: str
     read: Callable[[], bytes]
+    session: Callable[..., Session]
+    """Makes the session of an opened engine."""
+    goldens: Callable[[], Sequence[Golden]] | None = None
+    """Reads the golden samples; None where there are none."""
+    tolerance: float = 0.0
+
+    def where(self, offer: Offer) -> str:
+        """What a reason against it begins with."""
+        own = offer.name == engines.own_cpu(self.engine)
+        return f"{self.name} on {self.engine}" if own else f"{self.name} on {self.engine}, {offer.name}"
 
 
-def _open_first(files: Sequence[_File], how: _How) -> tuple[_File, Engine, tuple[str, ...]]:
-    """The first file that opens on the first provider, both in the order they were asked for, and why not a better one.
+def _open_first(files: Sequence[_File], how: _How) -> Session:
+    """The first file that runs on the first provider, both in the order they were asked for.
 
     Raises:
         ProviderError: None of the engines has such a provider, or it cannot run here.
@@ -118,36 +165,105 @@ def _open_first(files: Sequence[_File], how: _How) -> tuple[_File, Engine, tuple
             errors.append(ProviderError(name, f"engine {tried} has none", ["cpu"]))
             reasons.append(f"provider {name!r}: engine {tried} has none")
         for file, offer in found:
-            where = file.engine if offer.name == engines.own_cpu(file.engine) else f"{file.engine}, {offer.name}"
-            data = file.read()
             try:
-                return file, how.open(file.engine, offer, data), tuple(reasons)
+                return _open(file, offer, how, tuple(reasons))
             except (EngineError, ProviderError) as error:
-                if how.strict:
+                if how.strict and not (offer.missing() and len(found) > 1):
                     raise
                 errors.append(error)
-                reasons.append(f"{file.name} on {where}: {error}")
+                reasons.append(f"{file.where(offer)}: {error.why if isinstance(error, ProviderError) else error}")
         if how.strict:
-            raise errors[0]
-    if isinstance(errors[0], ProviderError) or len(errors) == 1:
+            break
+    if len(errors) == 1:
         raise errors[0]
+    if all(isinstance(error, ProviderError) for error in errors):
+        raise ProviderError(", ".join(how.providers), "; ".join(reasons), ["cpu"]) from errors[0]
     raise EngineError(f"nothing in it runs here: {'; '.join(reasons)}") from errors[0]
 
 
-def _load_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Session:
+    """One file on one provider, proved on the golden samples.
+
+    Raises:
+        ProviderError: The provider cannot run here, or takes its process down.
+        EngineError: The engine refuses the file, or gives other answers.
+    """
+    if why := offer.missing():
+        raise ProviderError(offer.name, why, ["cpu"])
+    data = file.read()
+    way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
+    device = "" if how.trusted else verdicts.device_for(file.path, data, way, proved=file.goldens is not None)
+    opening = engines.Opening(offer.name, how.threads, how.strict, how.reduced, options=how.options)
+    opened = engines.open_file(file.engine, data, opening)
+    try:
+        partly = _elsewhere(opened, offer)
+        if partly and how.strict:
+            raise ProviderError(offer.name, partly, ["cpu"])
+        reasons = (*before, partly) if partly else before
+        session = file.session(opened, fallbacks=reasons, device=device, states=how.states, chosen=how.chosen)
+        if how.check and file.goldens:
+            _check_goldens(session, file, offer, how)
+    except BaseException:
+        opened.close()
+        raise
+    return session
+
+
+def _elsewhere(opened: Engine, offer: Offer) -> str:
+    """Which operators another provider runs than the one that was wanted; empty where none does."""
+    others: Sequence[str] = getattr(opened, "elsewhere", ())
+    if not others:
+        return ""
+    total = sum(opened.placement.values())
+    kinds = ", ".join(dict.fromkeys(others))
+    return f"{offer.name} leaves {len(others)} of {total} operators to the CPU: {kinds}"
+
+
+def _check_goldens(session: Session, file: _File, offer: Offer, how: _How) -> None:
+    """Raise where the golden samples come out otherwise here."""
+    assert file.goldens is not None
+    answer = goldens.check(session.run_plainly, file.goldens(), file.tolerance, reduced=how.reduced)
+    if answer.reason:
+        raise EngineError(f"{session.engine.description} is passed over: {answer.reason}")
+
+
+def _open_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
     """Open the best candidate of a pack that loads; the reasons of those passed over are kept."""
     with Pack(path) as pack:
         steps = pack.steps()
-        candidates = choose.candidates(pack.manifest.variants, variant, engine)
-        files = [_File(one.variant.name, one.engine, partial(pack.read, one.variant.file)) for one in candidates]
+        found = candidates.rank(pack.manifest.variants, variant, engine)
+        if how.free:
+            found, how = _measured(pack.manifest, found, how)
+        files = [
+            _File(
+                path, one.variant.name, one.engine, partial(pack.read, one.variant.file),
+                partial(Session, variant=one.variant.name, manifest=pack.manifest, steps=steps),
+                (lambda: [pack.golden(golden) for golden in pack.manifest.goldens]) if pack.manifest.goldens else None,
+                one.variant.golden_tolerance,
+            )
+            for one in found
+        ]  # fmt: skip
         try:
-            file, opened, reasons = _open_first(files, how)
+            return _open_first(files, how)
         except EngineError as error:
             raise EngineError(f"{path}: {error}") from error
-        return _session(opened, file.name, manifest=pack.manifest, steps=steps, fallbacks=reasons)
 
 
-def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: _How) -> tuple[tuple[Candidate, ...], _How]:
+    """What was measured on this device first, where anything was; else the sound order, and why it is taken."""
+    choice = choices.remembered(manifest)
+    if choice is None:
+        return found, replace(how, chosen=f"by default, as nothing was measured here: edgepack choose {manifest.name}")
+    way = choice.way
+    best = [one for one in found if (one.variant.name, one.engine) == (way.variant, way.engine)]
+    told = f"measured on {choice.measured[:10]}: {choice.best.p50_us or 0:,.1f} µs"
+    return (
+        (*best, *(one for one in found if one not in best)),
+        replace(how, providers=(way.provider, "auto"), threads=way.threads, chosen=told),
+    )
+
+
+def _open_bare(path: Path, variant: str, engine: str | None, how: _How) -> Session:
     """Open a bare file."""
     file_format = _format_of(path)
     if variant not in {"auto", path.name, path.stem}:
@@ -158,21 +274,15 @@ def _load_file(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
         engines.library(engine)  # raises: it is unknown
     reading = [engine] if engine else engines.for_format(file_format)
     installed = [name for name in reading if engines.library(name)] or reading[:1]
+    files = [
+        _File(path, path.name, name, path.read_bytes, partial(Session, variant=path.name)) for name in installed
+    ]  # fmt: skip
     try:
-        file, opened, reasons = _open_first([_File(path.name, name, path.read_bytes) for name in installed], how)
+        return _open_first(files, how)
     except EngineError as error:
         raise EngineError(f"{path}: {error}") from error
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-    return _session(opened, file.name, fallbacks=reasons)
-
-
-def _session(engine: Engine, variant: str, **others: Any) -> Session:
-    try:
-        return Session(engine, variant, **others)
-    except BaseException:
-        engine.close()
-        raise
 
 
 def _format_of(path: Path) -> str:

@@ -80,6 +80,8 @@ class Manifest(msgspec.Struct, frozen=True):
     """Labels by output name, in the order of the output's last axis."""
     goldens: tuple[Golden, ...] = ()
     assets: tuple[FileRef, ...] = ()
+    states: dict[str, str] = {}
+    """Inputs that are the model's own state, each with the output that is its next value."""
     provenance: dict[str, Any] = {}
     """Library versions, recipe, calibration digest, …: where the pack comes from."""
 

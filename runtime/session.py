@@ -1,14 +1,15 @@
 """The user's object: raw samples or tensors in, results out, on one engine."""
 
+import asyncio
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgepack.runtime import batches
+from edgepack.runtime import batches, streaming
 from edgepack.runtime.about import About, read_about
 from edgepack.runtime.engines.base import Engine, EngineName, closed
 from edgepack.runtime.errors import (
@@ -16,12 +17,16 @@ from edgepack.runtime.errors import (
     InputError,
     NanInputWarning,
 )
-from edgepack.runtime.hotpath import FLOATS, holds_nan, no_answer, one_tensor
+from edgepack.runtime.hotpath import FLOATS, holds_nan, into_buffers, no_answer, one_tensor
 from edgepack.runtime.manifest import Manifest, Steps
+from edgepack.runtime.states import States
 from edgepack.runtime.steps import prepare
 from edgepack.runtime.steps.samples import Preparation, text_input
+from edgepack.runtime.streaming import Stream
 from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
 from edgepack.runtime.wide import Wide
+
+Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
 
 
 class Session:
@@ -33,8 +38,10 @@ class Session:
         variant: The name of the variant, or the file name of a bare file.
         engine: The engine's name; `engine.description` tells the library and its version.
         provider: Where it runs, read back from the engine: `cpu`, `gpu` or `npu`.
-        placement: Operators on each of the engine's own providers.
+        device: What an accelerator runs on, in the words of its driver; software is named so. Empty for the CPU.
+        placement: Operators on each of the engine's own providers; 0 where the engine does not count them.
         fallbacks: Why better candidates were passed over, one line each.
+        chosen: Why this variant runs in this engine: asked for, measured on this device, or by default.
         manifest: The manifest of the pack; None for a bare file.
         text_input: The name of the raw value where a raw sample is one text; None elsewhere.
     """
@@ -47,11 +54,15 @@ class Session:
         manifest: Manifest | None = None,
         steps: Steps | None = None,
         fallbacks: tuple[str, ...] = (),
+        device: str = "",
+        states: Mapping[str, str] | None = None,
+        chosen: str = "",
     ) -> None:
         self._engine = engine
+        self.chosen = chosen
         self._batch = batches.file_batch(engine.inputs, engine.outputs)
         self.inputs, self.outputs = _interface(engine, manifest, free=self._batch is not None)
-        self.variant, self.manifest, self.fallbacks = variant, manifest, fallbacks
+        self.variant, self.manifest, self.fallbacks, self.device = variant, manifest, fallbacks, device
         self.engine: EngineName = engine.name
         self.provider: str = engine.provider
         self.placement: Mapping[str, int] = engine.placement
@@ -62,6 +73,8 @@ class Session:
         self._wide = Wide(engine, self._batch, getattr(engine, "resized", None)) if self._batch else None
         plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
         self._call = one_tensor(engine, self.inputs[0], self._names, self._batch) if plain else no_answer
+        self._call_into = into_buffers(engine, self.inputs[0], self.outputs, self._batch) if plain else no_answer
+        self._states = States(self.inputs, self.outputs, states if states is not None else _said_states(manifest))
         self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
         if steps is None:  # those of the manifest, where none of their options is an asset of the pack
             steps = manifest.steps if manifest else Steps()
@@ -69,15 +82,19 @@ class Session:
         self.text_input = text_input(self.inputs, steps)
         self._after = {name: prepare(steps.outputs[name]) for name in steps.outputs}
 
-    def run(self, inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> dict[str, Array]:
+    def run(self, inputs: Inputs, out: Inputs | None = None) -> dict[str, Array]:
         """Run tensors through the model.
 
         Args:
             inputs: One array for each input, by name; a bare array where there is one input. Any number of rows is
-                answered, whatever batch the file itself takes.
+                answered, whatever batch the file itself takes. Inputs that are the model's own state may be left out:
+                they are zero then.
+            out: Arrays that are written into, by output name; a bare array where there is one output. The same inputs
+                and buffers again and again are the cheapest call there is: nothing is allocated.
 
         Returns:
-            One array for each output, by name, in the model's order. The arrays are the caller's.
+            One array for each output, by name, in the model's order. The arrays are the caller's; those of `out`, where
+            they were given.
 
         Raises:
             InputError: Names, shapes or element types that do not fit; the message shows both sides.
@@ -86,9 +103,66 @@ class Session:
         Warns:
             NanInputWarning: A float input holds NaN.
         """
-        return self._call(inputs) or self._checked(inputs)
+        if out is None:
+            return self._call(inputs) or self._checked(inputs)
+        return self._call_into(inputs, out) or self._written(inputs, out)
 
-    def __call__(self, inputs: Mapping[str, npt.ArrayLike] | npt.ArrayLike) -> Array | dict[str, Array]:
+    def map(self, rows: Iterable[Inputs], *, batch: int = 16) -> Iterator[Array | dict[str, Array]]:
+        """Run a stream of single rows, some at a time, in bounded memory.
+
+        Args:
+            rows: One row each, without a batch axis: an array, or a dict by name where there are several inputs.
+            batch: How many are held, and run together; rows of another shape than the one before begin a new batch.
+
+        Yields:
+            For each row, in their order, its row of the output; a dict by name where there are several outputs.
+
+        Raises:
+            InputError: A row does not fit.
+        """
+        if batch < 1:
+            raise InputError(f"batch is {batch}; it takes 1 or more rows")
+        return streaming.in_batches(self.run, self.inputs, rows, batch)
+
+    async def run_async(self, inputs: Inputs) -> dict[str, Array]:
+        """Run tensors without holding up the event loop; arguments, result and errors as those of `run`.
+
+        The threads are shared by all sessions of this process, as many as it has cores.
+        """
+        return await asyncio.get_running_loop().run_in_executor(streaming.threads(), self.run, inputs)
+
+    def stream(self) -> "Stream":
+        """Begin a stream: its runs build on each other, until it is closed. Use it as a context manager.
+
+        The state lives in the stream alone: other streams and the session itself know nothing of it. It may lie inside
+        the file, or be inputs and outputs of the model (`load(states=…)`, or what the pack says).
+
+        Raises:
+            InputError: The model keeps no state.
+        """
+        if getattr(self._engine, "keeps_state", False):
+            inside = self._engine.stream()  # type: ignore[attr-defined]
+            own = Session(inside, self.variant, manifest=self.manifest)
+            return Stream(own.run, inside.reset, own.close, self._named)
+        if self._states:
+            state = self._states.remembered(self.run)
+            return Stream(state.run, state.reset, state.reset, self._named)
+        raise InputError(
+            "this model keeps no state from run to run; name its state inputs and outputs: "
+            "load(path, states={'input': 'output'})"
+        )
+
+    def run_plainly(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run rows that fit, in the file's own batch and by no quicker way: what everything else is held against."""
+        feeds = {spec.name: spec.check(inputs[spec.name]) for spec in self.inputs}
+        rows = len(next(iter(feeds.values()))) if self._batched else 0
+        if self._batch:
+            outputs: Sequence[Array] = batches.run_in_pieces(self._engine_run, feeds, rows, self._batch)
+        else:
+            outputs = self._engine_run(feeds)
+        return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
+
+    def __call__(self, inputs: Inputs) -> Array | dict[str, Array]:
         """Run like a Keras model: an array where there is one output, else a dict by name. Raises as `run` does."""
         results = self.run(inputs)
         return next(iter(results.values())) if len(results) == 1 else results
@@ -157,6 +231,8 @@ class Session:
     def _checked(self, inputs: Any) -> dict[str, Array]:
         """Run after every check; raises and warns as `run` says."""
         given = self._named(inputs)
+        if self._states:
+            given = self._states.filled(given)
         check_names(self.inputs, given)
         feeds = {spec.name: spec.check(given[spec.name]) for spec in self.inputs}
         for name, array in feeds.items():
@@ -165,14 +241,28 @@ class Session:
         outputs = self._run_rows(feeds) if self._batched else self._engine_run(feeds)
         return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
 
-    def _named(self, inputs: Any) -> Mapping[str, npt.ArrayLike]:
-        """The inputs by name: a mapping as it is, a bare array under the one input's name."""
+    def _named(self, inputs: Any) -> dict[str, npt.ArrayLike]:
+        """The inputs by name: a mapping as it is, a bare array under the name of the one input that is no state."""
         if isinstance(inputs, Mapping):
             return dict(inputs)
-        if len(self.inputs) != 1:
-            names = ", ".join(repr(spec.name) for spec in self.inputs)
-            raise InputError(f"got one array; the model takes {len(self.inputs)} inputs ({names}): pass a dict by name")
-        return {self.inputs[0].name: inputs}
+        open_inputs = [spec.name for spec in self.inputs if spec.name not in self._states.names]
+        if len(open_inputs) != 1:
+            names = ", ".join(map(repr, open_inputs))
+            raise InputError(f"got one array; the model takes {len(open_inputs)} inputs ({names}): pass a dict by name")
+        return {open_inputs[0]: inputs}
+
+    def _written(self, inputs: Inputs, out: Inputs) -> dict[str, Array]:
+        """Run after every check, and copy into the caller's arrays."""
+        buffers: dict[str, Any] = dict(out) if isinstance(out, Mapping) else dict.fromkeys(self._names[:1], out)
+        if sorted(buffers) != sorted(self._names) or not all(isinstance(one, np.ndarray) for one in buffers.values()):
+            given = ", ".join(f"{name} ({type(one).__name__})" for name, one in buffers.items())
+            raise InputError(f"out holds {given or 'nothing'}; it takes an array for each of {', '.join(self._names)}")
+        results = self.run(inputs)
+        for name, array in results.items():
+            _check_buffer(name, buffers[name], array)
+        for name, array in results.items():
+            np.copyto(buffers[name], array)
+        return {name: buffers[name] for name in results}
 
     def _run_rows(self, feeds: dict[str, Array]) -> Sequence[Array]:
         """Answer any number of rows, whatever number of them the file takes at once."""
@@ -193,6 +283,19 @@ class Session:
         """One row of outputs as a person reads it."""
         results = {name: self._after[name](array) if name in self._after else array for name, array in row.items()}
         return next(iter(results.values())) if len(results) == 1 else results
+
+
+def _said_states(manifest: Manifest | None) -> Mapping[str, str]:
+    return manifest.states if manifest else {}
+
+
+def _check_buffer(name: str, buffer: Any, result: Array) -> None:
+    if buffer.shape != result.shape or buffer.dtype != result.dtype or not buffer.flags.writeable:
+        raise InputError(
+            f"out[{name!r}] is {describe(buffer.shape, str(buffer.dtype))}"
+            f"{'' if buffer.flags.writeable else ', read-only'}; this run gives "
+            f"{describe(result.shape, str(result.dtype))}: give such an array that can be written"
+        )
 
 
 def _interface(

@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 
 from edgepack.runtime import engines
-from edgepack.runtime.compare import Parity, compare
+from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import EdgepackError, PackError
+from edgepack.runtime.goldens import check
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Variant
 from edgepack.runtime.pack import Pack, decode_array
@@ -114,20 +115,10 @@ def _check(
     if engine not in engines.available():
         return Check(variant.name, engine, passed=False, tried=False, reason=f"engine {engine!r} is not installed here")
     try:
-        with load(path, variant=variant.name, engine=engine, strict=True) as session:
-            results = [session.run(inputs) for inputs, _ in goldens]
-        parities = [compare(wanted, result) for (_, wanted), result in zip(goldens, results, strict=True)]
-    except (EdgepackError, ValueError) as error:
+        with load(path, variant=variant.name, engine=engine, strict=True, check=False) as session:
+            answer = check(session.run, goldens, variant.golden_tolerance)
+    except EdgepackError as error:
         return Check(variant.name, engine, passed=False, reason=str(error))
-    worst = max(parities, key=lambda parity: parity.max_abs)
-    reason = _reason(worst, variant.golden_tolerance, results)
-    return Check(variant.name, engine, not reason, reason, parity=worst, tolerance=variant.golden_tolerance)
-
-
-def _reason(worst: Parity, tolerance: float, results: list[dict[str, Array]]) -> str:
-    """Why the golden answers are not met; empty when they are."""
-    if worst.max_abs <= tolerance:
-        return ""
-    if any(np.isnan(array).any() for result in results for array in result.values() if array.dtype.kind == "f"):
-        return "it gives NaN on the golden samples here"
-    return f"it is {worst.max_abs:.3g} away from the golden samples here, allowed {tolerance:.3g}"
+    return Check(
+        variant.name, engine, not answer.reason, answer.reason, parity=answer.parity, tolerance=variant.golden_tolerance
+    )

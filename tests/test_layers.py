@@ -20,16 +20,17 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 RUNTIME_LEVELS = (
     "errors timing device cache",
     "tensor writing",
-    "compare steps.base engines.base",
-    "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_providers engines.litert_providers",
+    "compare steps.base engines.base states streaming",
+    "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
+    "batches hotpath engines.onnx_providers engines.litert_providers trials",
     "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
     "steps.categories",
     "engines engines.onnx engines.litert steps pack",
     "steps.samples",
-    "arrays providers choose session",
+    "arrays candidates providers session verdicts",
+    "choices",
     "loading",
-    "verify",
+    "choose trial verify",
     "cli",
 )
 

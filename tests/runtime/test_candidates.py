@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from edgepack.runtime import choose
+from edgepack.runtime import candidates
 from edgepack.runtime.errors import EngineError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Variant
 from tests.zoo.packs import PARITY
@@ -18,7 +18,7 @@ ALL = tuple(map(variant, ("tflite-int8", "onnx-dynamic_int8", "onnx-float16", "t
 
 
 def chosen(asked: str, engine: str | None = None, variants: tuple[Variant, ...] = ALL) -> list[tuple[str, str]]:
-    return [(found.variant.name, found.engine) for found in choose.candidates(variants, asked, engine)]
+    return [(found.variant.name, found.engine) for found in candidates.rank(variants, asked, engine)]
 
 
 def test_unmeasured_the_closest_file_comes_first() -> None:

@@ -1,0 +1,82 @@
+"""What was found fastest for a pack on this device, remembered until the pack, the device or an engine changes."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from edgepack.runtime import engines
+from edgepack.runtime.cache import Store
+from edgepack.runtime.device import this_device
+from edgepack.runtime.manifest import Manifest, encode
+from edgepack.runtime.trials import Way
+from edgepack.runtime.verdicts import library_mark
+
+OBJECTIVES = ("latency", "p90", "throughput", "memory", "size")
+
+
+class Measurement(msgspec.Struct, frozen=True):
+    """One way that was looked at."""
+
+    way: Way
+    reason: str = ""
+    """Why it is no candidate, or was not measured; empty where it was."""
+    p50_us: float | None = None
+    p90_us: float | None = None
+    rows_per_second: float | None = None
+    """With as many rows at once as were asked for."""
+    memory_bytes: int | None = None
+    """What the process grew by while the model was opened and run once."""
+    size_bytes: int = 0
+    load_us: float | None = None
+    device: str = ""
+    software: bool = False
+    """Whether an accelerator is a program on the CPU."""
+    placement: Mapping[str, int] = {}
+    rounds_us: tuple[float, ...] = ()
+    """The median of each round."""
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """What was chosen, and all that it was chosen from, best first."""
+
+    pack: str
+    objective: str
+    way: Way
+    measured: str
+    """When, in ISO 8601 and UTC."""
+    device: str
+    """Fingerprint of the device."""
+    rows: int
+    measurements: tuple[Measurement, ...]
+    noise: float
+    """How far the rounds of the fastest way are apart, as a share of its median."""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Measurement:
+        """The chosen one."""
+        return self.measurements[0]
+
+
+def key(manifest: Manifest, objective: str) -> str:
+    """What a choice holds for: this pack, this device, these libraries, this aim."""
+    marks = [f"{name} {library_mark(name)}" for name in engines.available()]
+    digest = hashlib.sha256(encode(manifest)).hexdigest()
+    return " ".join([manifest.name, objective, digest, this_device().fingerprint, *marks])
+
+
+def remember(manifest: Manifest, choice: Choice) -> None:
+    """Keep a choice; the one before is forgotten."""
+    Store("choices").put(key(manifest, choice.objective), choice)
+
+
+def remembered(manifest: Manifest, objective: str = "latency") -> Choice | None:
+    """The choice that was made for a pack here; None where none was, or something changed since."""
+    store = Store("choices")
+    where: Path | None = store.folder
+    if where is None or not where.is_dir():  # nothing was ever chosen: most devices, and nothing to pay for it
+        return None
+    found = store.get(key(manifest, objective), Choice)
+    return found if found is not None and any(one.name == found.way.variant for one in manifest.variants) else None

@@ -1,0 +1,157 @@
+"""Ways to run a model, each tried in a process of its own: one that crashes or hangs takes no one with it.
+
+The process is `python -m edgepack.runtime.trial`. It reads one request a line and answers each with one line of JSON.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgepack.runtime.errors import EngineError
+
+OPEN_SECONDS = 120.0  # accelerators compile a model when it is opened
+_END_SECONDS = 5.0
+
+
+class Way(msgspec.Struct, frozen=True):
+    """One way to run a model on a device."""
+
+    variant: str
+    engine: str
+    provider: str
+    """The engine's own name."""
+    threads: int = 1
+    reduced: bool = False
+    options: Mapping[str, str] = {}
+
+    def __str__(self) -> str:
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
+        return f"{self.variant} on {self.engine} ({self.provider}, {threads})"
+
+
+class Opened(msgspec.Struct, frozen=True):
+    """What opening a model one way has shown."""
+
+    reason: str = ""
+    """Why it does not run this way; empty where it does."""
+    died: bool = False
+    """Whether it took its process down, or never answered."""
+    provider: str = ""
+    """`cpu`, `gpu` or `npu`, read back."""
+    placement: Mapping[str, int] = {}
+    device: str = ""
+    """What an accelerator runs on, in the words of its driver."""
+    software: bool = False
+    """Whether that is a program on the CPU."""
+    load_us: float = 0.0
+    memory_bytes: int = 0
+    """What the process grew by while the model was opened and run once."""
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """Laps of one way."""
+
+    reason: str = ""
+    """Why it failed; empty where it did not."""
+    ns: tuple[int, ...] = ()
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """What a provider finds on this machine."""
+
+    why_not: str = ""
+    device: str = ""
+    software: bool = False
+
+
+class Trial:
+    """A process in which one way is tried. Use it as a context manager, or call `close`."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edgepack.runtime.trial"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        )  # fmt: skip
+        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # an empty one is the end
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def open(self, path: Path, way: Way, *, states: Mapping[str, str] | None = None) -> Opened:
+        """Open a pack or a file this way, and run it once: on its golden samples, or else on random ones."""
+        request = {"do": "open", "path": str(path), "way": msgspec.to_builtins(way), "states": dict(states or {})}
+        answer = self._ask(request, OPEN_SECONDS)
+        return Opened(answer, died=True) if isinstance(answer, str) else msgspec.convert(answer, Opened)
+
+    def measure(self, laps: int, seconds: float, rows: int = 1) -> Measured:
+        """Time up to that many runs, or for so long, of so many rows each."""
+        request = {"do": "measure", "laps": laps, "seconds": seconds, "rows": rows}
+        answer = self._ask(request, OPEN_SECONDS + seconds)
+        return Measured(reason=answer) if isinstance(answer, str) else msgspec.convert(answer, Measured)
+
+    def look(self, engine: str, provider: str) -> Looked:
+        """See what a provider finds to run on."""
+        answer = self._ask({"do": "look", "engine": engine, "provider": provider}, OPEN_SECONDS)
+        return Looked(why_not=answer) if isinstance(answer, str) else msgspec.convert(answer, Looked)
+
+    def close(self) -> None:
+        """End the process."""
+        if self._process.stdin:
+            with contextlib.suppress(OSError):
+                self._process.stdin.close()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_END_SECONDS if self._process.poll() is None else 0)
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout:
+            self._process.stdout.close()
+
+    def __enter__(self) -> "Trial":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:
+            self._process.kill()
+        self.close()
+
+    def _listen(self) -> None:
+        assert self._process.stdout is not None
+        with contextlib.suppress(ValueError):  # it is closed while it is read
+            while line := self._process.stdout.readline():
+                self._answers.put(line)
+        self._answers.put(b"")
+
+    def _ask(self, request: Mapping[str, Any], seconds: float) -> Any:
+        """The answer; as a text where there is none, which says why."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(request).encode() + b"\n")
+            self._process.stdin.flush()
+            try:
+                line = self._answers.get(timeout=seconds)
+            except queue.Empty:
+                self._process.kill()
+                return f"it did not answer within {seconds:.0f} s"
+            if line:
+                return json.loads(line)
+        code = self._process.wait()
+        return f"it takes its process down ({signal.strsignal(-code) if code < 0 else f'exit code {code}'})"
+
+
+def try_once(path: Path, way: Way, states: Mapping[str, str] | None = None) -> Opened:
+    """Open a model one way in a process of its own."""
+    try:
+        with Trial() as trial:
+            return trial.open(path, way, states=states)
+    except OSError as error:
+        raise EngineError(f"no process can be started to try {way} in: {error.strerror}") from error

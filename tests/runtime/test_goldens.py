@@ -1,0 +1,72 @@
+"""The golden samples at load: what gives other answers here is not used."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+
+import edgepack
+from edgepack.runtime.errors import EngineError, InputError
+from edgepack.runtime.goldens import check
+from edgepack.runtime.manifest import Golden
+from edgepack.runtime.pack import encode_array, reference
+from edgepack.runtime.tensor import Array
+from tests.zoo import packs
+
+_INPUTS = {"x": np.array([[1.0], [2.0], [4.0]], np.float32)}
+_WANTED = {"y": np.array([[2.0], [4.0], [8.0]], np.float32)}
+
+
+def _double(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    return {"y": feeds["x"] * 2}
+
+
+def _fails(_: Mapping[str, Array]) -> dict[str, Array]:
+    raise InputError("no")
+
+
+@pytest.mark.parametrize(
+    ("run", "reason"),
+    [
+        (_double, ""),
+        (lambda feeds: {"y": feeds["x"] * np.float32(np.nan)}, "it gives NaN on the golden samples here"),
+        (lambda feeds: {"y": feeds["x"] * 0}, "it gives nothing but zeros on the golden samples here"),
+        (lambda feeds: {"y": feeds["x"] * 0 + 3}, "it gives the same answer to every golden sample here"),
+        (lambda feeds: {"y": feeds["x"] * 2.5}, "it is 2 away from the golden samples here, allowed 0.001"),
+        (_fails, "it fails on the golden samples here: no"),
+        (lambda _: {"y": np.zeros((1, 1), np.float32)}, "it fails on the golden samples here: output 'y' has shape"),
+    ],
+    ids=["right", "NaN", "zeros", "constant", "drift", "an error", "another shape"],
+)
+def test_the_answer_says_what_is_wrong(run: Callable[[Mapping[str, Array]], dict[str, Array]], reason: str) -> None:
+    answer = check(run, [(_INPUTS, _WANTED)], 1e-3)
+    assert answer.reason.startswith(reason)
+    assert bool(answer.reason) == bool(reason)
+
+
+def test_fewer_bits_may_be_farther_off() -> None:
+    goldens = [(_INPUTS, _WANTED)]
+    assert check(lambda feeds: {"y": feeds["x"] * 2.05}, goldens, 1e-3).reason
+    assert not check(lambda feeds: {"y": feeds["x"] * 2.05}, goldens, 1e-3, reduced=True).reason
+
+
+def _with_other_goldens(path: Path) -> Path:
+    """A pack whose golden outputs are not what its files give."""
+    manifest, files = packs.mlp()
+    (golden,) = manifest.goldens
+    data = encode_array(np.full((4, 3), 9.0, np.float32))
+    ref = reference("goldens/other.npy", data)
+    changed = msgspec.structs.replace(manifest, goldens=(Golden(golden.inputs, {"y": ref}),))
+    return packs.write(path, (changed, {**files, ref.path: data}))
+
+
+def test_a_pack_that_gives_other_answers_here_is_not_opened(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="away from the golden samples here, allowed"):
+        edgepack.load(_with_other_goldens(tmp_path / "p.edgepack"))
+
+
+def test_the_check_can_be_left_out(tmp_path: Path) -> None:
+    with edgepack.load(_with_other_goldens(tmp_path / "p.edgepack"), check=False) as session:
+        assert session.provider == "cpu"
