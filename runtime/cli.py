@@ -12,9 +12,10 @@ from msgspec.structs import replace
 
 from edgepack import console
 from edgepack.quiet import quiet
-from edgepack.runtime import engines, providers
+from edgepack.runtime import engines
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.device import this_device
+from edgepack.runtime.engines import Offer
 from edgepack.runtime.errors import InputError, MissingFileError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest
@@ -22,12 +23,13 @@ from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 from edgepack.runtime.steps.outputs import Score
 from edgepack.runtime.tensor import describe
+from edgepack.runtime.trials import Looked, Trial
 from edgepack.runtime.verify import verify as verify_pack
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
 
 
-def run(
+def run(  # noqa: PLR0913 - options of a command
     model: Path,
     /,
     *samples: Path,
@@ -36,6 +38,9 @@ def run(
     provider: str = "auto",
     threads: int | None = None,
     strict: Annotated[bool, Parameter(negative="")] = False,
+    reduced: Annotated[bool, Parameter(negative="")] = False,
+    option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
+    delegate: str | None = None,
     text: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = (),
     json: Json = False,
 ) -> int:
@@ -47,23 +52,31 @@ def run(
             .npz files hold tensors by input name, .npy files one.
         variant: The name of a variant, a precision, or "auto".
         engine: "onnx" or "litert"; by default the first installed that reads the variant.
-        provider: Where to run, best first, separated by commas: auto, cpu, or an engine's own name.
+        provider: Where to run, best first, separated by commas: auto, cpu, gpu, npu, or an engine's own name.
         threads: Threads one call may use; by default the cores this process may use.
         strict: Refuse any fallback.
+        reduced: Let a provider compute float32 in bfloat16 or float16.
+        option: An option of the provider, as name=value; may be given several times.
+        delegate: A TFLite delegate to run on, a shared library such as libedgetpu.so.1; short for
+            --provider delegate:LIBRARY.
         text: A raw sample for a model of text, in place of a file; may be given several times.
         json: Print one JSON document on stdout and nothing else.
     """
     if not samples and not text:
         raise InputError(f"no sample to run; give one or more: edgepack run {model} SAMPLE")
-    asked = tuple(part.strip() for part in provider.split(","))
+    asked = tuple(part.strip() for part in provider.split(",")) if delegate is None else (f"delegate:{delegate}",)
     with quiet():  # engines greet on stderr
-        opened = load(model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict)
+        opened = load(
+            model, variant=variant, engine=engine, provider=asked, threads=threads, strict=strict, reduced=reduced,
+            options=_named_options(option),
+        )  # fmt: skip
     with opened as session:
         results = [result for sample in samples for result in _answers(session, sample)]
         results += _texts(session, text, text)
         where = {
             "variant": session.variant, "engine": session.engine.description, "provider": session.provider,
-            "placement": dict(session.placement), "fallbacks": session.fallbacks,
+            "device": session.device, "placement": dict(session.placement), "fallbacks": session.fallbacks,
+            "chosen": session.chosen,
         }  # fmt: skip
     if json:
         console.show_json(
@@ -72,7 +85,7 @@ def run(
         return 0
     for name, result in results:
         console.show(f"{name}: {_line(result)}")
-    console.note(f"{where['variant']} on {where['engine']}, {where['provider']}")
+    console.note(f"{where['variant']} on {_where(session)}; {session.chosen}")
     for reason in session.fallbacks:
         console.note(f"passed over: {reason}")
     return 0
@@ -151,14 +164,7 @@ def devices(*, json: Json = False) -> int:
         json: Print one JSON document on stdout and nothing else.
     """
     device = this_device()
-    rows = [
-        {
-            "engine": name, "provider": own, "kind": kind, "usable": name in engines.available(),
-            "why": "" if name in engines.available() else f"run: pip install 'edgepack[{engines.extra(name)}]'",
-        }
-        for name in engines.known()
-        for own, kind in providers.of_engine(name).items()
-    ]  # fmt: skip
+    rows = [_look(name, offer) for name in engines.known() for offer in engines.offers(name)]
     if json:
         console.show_json({"device": {**asdict(device), "fingerprint": device.fingerprint}, "providers": rows})
         return 0
@@ -168,11 +174,47 @@ def devices(*, json: Json = False) -> int:
         ("fact", "value"),
         [(key, "unknown" if value in {None, ""} else value) for key, value in facts.items()],
     )
-    cells = [
-        (row["engine"], row["provider"], row["kind"], "yes" if row["usable"] else f"no: {row['why']}") for row in rows
-    ]
+    cells = [(row["engine"], row["provider"], row["kind"], _usable(row)) for row in rows]
     console.show_table("Engines and providers", ("engine", "provider", "kind", "usable"), cells)
     return 0
+
+
+def _look(engine: str, offer: Offer) -> dict[str, Any]:
+    """What becomes of a provider here; one that has to be loaded for that is looked at in a process of its own."""
+    if engine not in engines.available():
+        found = Looked(why_not=f"run: pip install 'edgepack[{engines.extra(engine)}]'")
+    elif why := offer.missing():
+        found = Looked(why_not=why)
+    elif offer.look is None:
+        found = Looked()
+    else:
+        with Trial() as trial:
+            found = trial.look(engine, offer.name)
+    return {
+        "engine": engine, "provider": offer.name, "kind": offer.kind, "usable": not found.why_not,
+        "why": found.why_not, "device": found.device, "software": found.software,
+    }  # fmt: skip
+
+
+def _usable(row: Mapping[str, Any]) -> str:
+    if not row["usable"]:
+        return f"no: {row['why']}"
+    device = f" ({row['device']}{', software' if row['software'] else ''})" if row["device"] else ""
+    return f"yes{device}"
+
+
+def _named_options(given: Sequence[str]) -> dict[str, str]:
+    for one in given:
+        if "=" not in one:
+            raise InputError(f"option {one!r} is no name=value")
+    return dict(one.split("=", 1) for one in given)
+
+
+def _where(session: Session) -> str:
+    """The engine, what kind of provider runs, its own name, and on what."""
+    own = ", ".join(f"{name} {count}" if count else name for name, count in session.placement.items())
+    device = f" on {session.device}" if session.device else ""
+    return f"{session.engine.description}, {session.provider} ({own}){device}"
 
 
 def _answers(session: Session, sample: Path) -> list[tuple[str, Any]]:

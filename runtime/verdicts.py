@@ -65,16 +65,21 @@ def device_for(path: Path, data: bytes, way: Way, *, proved: bool) -> str:
 
 def _verdict(path: Path, data: bytes, way: Way) -> Verdict:
     store = Store("verdicts")
-    key = " ".join(
-        (hashlib.sha256(data).hexdigest(), str(way), f"reduced={way.reduced}", str(sorted(way.options.items())),
-         library_mark(way.engine), this_device().fingerprint)
-    )  # fmt: skip
+    key = key_of(data, way)
     known = store.get(key, Verdict)
     if known is not None and known.lasting:
         return known
     made = Verdict(trials.try_once(path, way), dt.datetime.now(dt.UTC).isoformat(timespec="seconds"))
     store.put(key, made)
     return made
+
+
+def key_of(data: bytes, way: Way) -> str:
+    """What a verdict holds for: the file, the way, the library and the device."""
+    return " ".join(
+        (hashlib.sha256(data).hexdigest(), str(way), f"reduced={way.reduced}", str(sorted(way.options.items())),
+         library_mark(way.engine), this_device().fingerprint)
+    )  # fmt: skip
 
 
 def library_mark(engine: str) -> str:

@@ -3,9 +3,13 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from edgepack.convert.lowering.base import Markers
 
 Function = Callable[..., Any]
+
+_SMALLEST = float(np.finfo(np.float32).tiny)
 
 
 def tan(original: Function, markers: Markers) -> Function:
@@ -62,6 +66,33 @@ def _erf(tf: Any, x: Any) -> Any:
     for factor in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         total = (total + factor) * part
     return tf.sign(x) * (1.0 - total * tf.exp(-tf.square(x)))
+
+
+def rsqrt(original: Function, markers: Markers) -> Function:
+    """One over the square root, which XNNPACK makes NaN of zeros and of what is next to them: a unit vector of zeros.
+
+    What something was added to is no such number, as the variance and epsilon of a normalization: it stays as it is.
+    """
+
+    def lowered(x: Any) -> Any:
+        import tensorflow as tf
+
+        if not isinstance(x, tf.Tensor) or x.dtype != tf.float32 or _added_to(x):
+            return original(x)
+        markers.tell("rsqrt: of no less than the smallest normal number")
+        return original(tf.maximum(x, _SMALLEST))
+
+    return lowered
+
+
+def _added_to(x: Any) -> bool:
+    """Whether a tensor is a sum with a constant."""
+    operation = getattr(x, "op", None)  # there is none outside of a graph
+    return (
+        operation is not None
+        and operation.type in {"Add", "AddV2"}
+        and any(given.op.type == "Const" for given in operation.inputs)
+    )
 
 
 def _made(original: Function, markers: Markers, name: str, form: Callable[[Any, Any], Any]) -> Function:

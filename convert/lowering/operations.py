@@ -43,6 +43,7 @@ _OWN = {
     "tflite": {
         f"{_KERAS}.math:erf": f"{_LOWERING}.functions:erf",
         f"{_KERAS}.math:erfc": f"{_LOWERING}.functions:erfc",
+        f"{_KERAS}.math:rsqrt": f"{_LOWERING}.functions:rsqrt",
         f"{_KERAS}.nn:adaptive_average_pool": f"{_LOWERING}.pooling:lower_adaptive",
         f"{_KERAS}.nn:adaptive_max_pool": f"{_LOWERING}.pooling:lower_adaptive",
         f"{_KERAS}.nn:average_pool": f"{_LOWERING}.pooling:lower",

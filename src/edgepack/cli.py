@@ -15,6 +15,7 @@ _COMMANDS = {
     "inspect": ("edgepack.runtime.cli:inspect", "Show what a pack or a file holds."),
     "verify": ("edgepack.convert.cli:verify", "Check a pack's digests and golden answers on this device."),
     "run": ("edgepack.runtime.cli:run", "Run raw samples through a pack."),
+    "choose": ("edgepack.runtime.choose_cli:choose", "Find the fastest way to run a pack on this device."),
     "bench": ("edgepack.benchmarks.cli:bench", "Measure every variant, engine and thread count on this device."),
     "bench-diff": ("edgepack.benchmarks.cli:diff", "Compare two reports of bench."),
     "devices": ("edgepack.runtime.cli:devices", "Show this device, its engines and providers."),

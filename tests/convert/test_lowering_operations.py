@@ -127,3 +127,16 @@ def test_a_function_that_tflite_lacks_is_that_of_keras(keras: Any, name: str) ->
     with substituted(Markers(), "tflite"):
         given = function(keras.ops.convert_to_tensor(numbers), **options)
     np.testing.assert_allclose(given, wanted, atol=2e-6)
+
+
+def test_a_unit_vector_of_zeros_is_zeros(tmp_path: Path) -> None:
+    """XNNPACK makes NaN of one over the root of zero, and of numbers next to zero."""
+    import keras
+
+    given = keras.Input((3,), name="x")
+    model = keras.Model(given, keras.layers.UnitNormalization()(keras.layers.ReLU()(given)))
+    rows = np.array([[3, 4, 0], [-1, -2, -3], [0, 0, 0], [1e-20, 0, 0]], np.float32)
+    convert_model(model, tmp_path / "m.edgepack", evaluation={"x": rows})
+    for variant in ("tflite-float32", "onnx-float32"):
+        with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session:
+            np.testing.assert_allclose(session(rows), model.predict(rows, verbose=0), atol=1e-6)
