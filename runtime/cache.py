@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import stat
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,33 +20,13 @@ from typing import TypeVar
 
 import msgspec
 
-ENVIRONMENT = "EDGEPACK_CACHE"
-"""The variable of the environment that moves the cache."""
+from edgepack.runtime.cache_folder import folder
 
 _FORMAT = 1  # of a record; those of another format are removed
 _MOST_RECORD_BYTES = 2**20
 _FRESH_SECONDS = 3600  # a use is noted at most this often, as flash memory wears; no writer takes longer
 _SCRATCH = ".writing-"
 _T = TypeVar("_T")
-
-
-def folder() -> Path | None:
-    """Where the cache lies, made or not yet; None where this user has no home."""
-    if said := os.environ.get(ENVIRONMENT):
-        return Path(os.path.abspath(os.path.expanduser(said)))
-    with contextlib.suppress(RuntimeError):  # no home
-        return _usual_root() / "edgepack"
-    return None
-
-
-def _usual_root() -> Path:
-    """Where the programs of this system keep their caches."""
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    said = os.environ.get("XDG_CACHE_HOME", "")
-    return Path(said) if os.path.isabs(said) else Path.home() / ".cache"  # the standard has relative ones ignored
 
 
 class _Shelf:

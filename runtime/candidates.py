@@ -1,6 +1,6 @@
 """Which variant runs in which engine, where nothing was measured on this device: sound defaults, said openly."""
 
-from dataclasses import dataclass
+import msgspec
 
 from edgepack.runtime import engines
 from edgepack.runtime.errors import EngineError, MissingExtraError, PackError, UnknownNameError
@@ -10,8 +10,7 @@ from edgepack.runtime.manifest import Variant
 _PREFERENCE = ("float32", "float16", "weight_int8", "int8", "dynamic_int8")
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(msgspec.Struct, frozen=True):
     """One way to run a pack."""
 
     variant: Variant

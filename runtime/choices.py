@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -10,8 +9,8 @@ from edgepack.runtime import engines
 from edgepack.runtime.cache import Store
 from edgepack.runtime.device import this_device
 from edgepack.runtime.manifest import Manifest, encode
-from edgepack.runtime.trials import Way
 from edgepack.runtime.verdicts import library_mark
+from edgepack.runtime.ways import Way
 
 OBJECTIVES = ("latency", "p90", "throughput", "memory", "size")
 
@@ -74,9 +73,5 @@ def remember(manifest: Manifest, choice: Choice) -> None:
 
 def remembered(manifest: Manifest, objective: str = "latency") -> Choice | None:
     """The choice that was made for a pack here; None where none was, or something changed since."""
-    store = Store("choices")
-    where: Path | None = store.folder
-    if where is None or not where.is_dir():  # nothing was ever chosen: most devices, and nothing to pay for it
-        return None
-    found = store.get(key(manifest, objective), Choice)
+    found = Store("choices").get(key(manifest, objective), Choice)
     return found if found is not None and any(one.name == found.way.variant for one in manifest.variants) else None

@@ -22,11 +22,12 @@ from edgepack.runtime.errors import EngineError, InputError, UnknownNameError
 from edgepack.runtime.manifest import Variant
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.timing import Timing
-from edgepack.runtime.trials import Trial, Way
+from edgepack.runtime.trials import Trial
+from edgepack.runtime.ways import Way
 
 ALL = "all"
 DEFAULT_DROP = 0.005
-_LEAST_SNR_DB = 20.0  # where there is neither a task metric nor a winner to agree on
+_LEAST_SNR_DB = 20.0  # where there is no task metric
 _HEAT = 6  # processes that are open at once
 _ROUND_SECONDS = 0.15  # of one candidate in the first round; doubled in every later one
 _ROUNDS = 4
@@ -96,8 +97,8 @@ def choose(  # noqa: PLR0913 - keyword-only, each an independent choice of the u
         objective: What is to be best: `"latency"` (the median of one call), `"p90"`, `"throughput"` (rows a second),
             `"memory"` or `"size"`; ties of the last two are broken by latency.
         seconds: How long measuring may take; candidates that it does not reach are reported so.
-        max_drop: How much a variant may lose against Keras: of the task metric, or of the agreement of winners; where
-            there is neither, the signal-to-noise ratio must be 20 dB.
+        max_drop: How much of the task metric a variant may lose against Keras. Where no labels were given when it was
+            built, it must agree with Keras on all but that share of winners, or have a signal-to-noise ratio of 20 dB.
         variant: `"auto"` for all that are inside the budget, a name, or a precision.
         engine: One engine; None takes all that are installed.
         provider: `"all"`, or what `load` takes.
@@ -181,12 +182,11 @@ def outside(variant: Variant, max_drop: float) -> str:
     if variant.metric is not None:
         lost = variant.metric.keras - variant.metric.value
         return "" if lost <= max_drop + 1e-12 else f"it loses {lost:.4f} of {variant.metric.name}, allowed {max_drop:g}"
-    if variant.parity.agreement is not None:
-        lost = 1 - variant.parity.agreement
-        return "" if lost <= max_drop + 1e-12 else f"it agrees with Keras on all but {lost:.4f}, allowed {max_drop:g}"
-    if variant.parity.snr_db < _LEAST_SNR_DB:
-        return f"its signal-to-noise ratio is {variant.parity.snr_db:.1f} dB, at least {_LEAST_SNR_DB:g} asked"
-    return ""
+    parity = variant.parity
+    if parity.snr_db >= _LEAST_SNR_DB or (parity.agreement is not None and 1 - parity.agreement <= max_drop + 1e-12):
+        return ""
+    agrees = "" if parity.agreement is None else f", and it agrees with Keras on {parity.agreement:.2%}"
+    return f"its signal-to-noise ratio is {parity.snr_db:.1f} dB, at least {_LEAST_SNR_DB:g} asked{agrees}"
 
 
 class _Contest:

@@ -38,7 +38,7 @@ def choose(  # noqa: PLR0913 - options of a command
         pack: A pack.
         objective: What is to be best: latency (the median), p90, throughput, memory or size.
         seconds: How long measuring may take.
-        max_drop: How much a variant may lose against Keras, of the task metric or the agreement of winners.
+        max_drop: How much of the task metric, or of the agreement with Keras, a variant may lose.
         variant: A name or a precision; by default all that are inside the budget.
         engine: One engine; by default all that are installed.
         provider: all, or names as run takes them, separated by commas.

@@ -1,8 +1,8 @@
 """Does a file give the golden answers here? They are the Keras model's own, on a few real samples of the pack."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from edgepack.runtime.compare import Parity, compare
@@ -15,8 +15,7 @@ Golden = tuple[Mapping[str, Array], Mapping[str, Array]]
 _REDUCED = 5e-2  # of the largest element: what bfloat16 and float16 make of a deep net, where that was allowed
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """What came out."""
 
     reason: str

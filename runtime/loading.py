@@ -1,14 +1,15 @@
 """From a path to a session: the best candidate that loads, and why better ones did not."""
 
 import contextlib
-import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgepack.runtime import candidates, choices, engines, goldens, providers, verdicts
+import msgspec
+
+from edgepack.runtime import cache_folder, candidates, engines, goldens, providers
 from edgepack.runtime.candidates import Candidate
 from edgepack.runtime.device import usable_cores
 from edgepack.runtime.engines import Engine, Offer
@@ -24,11 +25,12 @@ from edgepack.runtime.goldens import Golden
 from edgepack.runtime.manifest import FORMATS, Manifest
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
-from edgepack.runtime.trials import Way
+from edgepack.runtime.ways import Way
+
+if TYPE_CHECKING:
+    from edgepack.runtime.choices import Choice
 
 Providers = str | Sequence[str]
-
-_LOG = logging.getLogger("edgepack")
 
 _MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
@@ -86,9 +88,18 @@ def load(  # noqa: PLR0913 - keyword-only, each an independent choice of the use
     )  # fmt: skip
     open_model = _open_pack if is_pack(target) else _open_bare
     session = open_model(target, variant, engine, how)
-    for reason in session.fallbacks:
-        _LOG.warning("%s runs on %s (%s); passed over: %s", target, session.engine, session.provider, reason)
+    if session.fallbacks:
+        _tell(target, session)
     return session
+
+
+def _tell(path: Path, session: Session) -> None:
+    """Say once why something better was passed over."""
+    import logging  # it costs what loading a small model does, and is mostly not needed
+
+    log = logging.getLogger("edgepack")
+    for reason in session.fallbacks:
+        log.warning("%s runs on %s (%s); passed over: %s", path, session.engine, session.provider, reason)
 
 
 def open_way(path: Path, way: Way, *, states: Mapping[str, str] | None = None) -> Session:
@@ -111,15 +122,14 @@ def _checked_path(path: str | os.PathLike[str]) -> Path:
     return target
 
 
-@dataclass(frozen=True, slots=True)
-class _How:
+class _How(msgspec.Struct, frozen=True):
     """The part of a `load` that is the same for every candidate."""
 
     providers: tuple[str, ...]
     threads: int
     strict: bool
     reduced: bool = False
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
     states: Mapping[str, str] | None = None
     check: bool = True
     free: bool = False
@@ -129,8 +139,7 @@ class _How:
     """This process is one that may be taken down."""
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(msgspec.Struct, frozen=True):
     """What is opened, in one engine."""
 
     path: Path
@@ -192,7 +201,7 @@ def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Sess
         raise ProviderError(offer.name, why, ["cpu"])
     data = file.read()
     way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
-    device = "" if how.trusted else verdicts.device_for(file.path, data, way, proved=file.goldens is not None)
+    device = "" if how.trusted else _device_for(file, data, way)
     opening = engines.Opening(offer.name, how.threads, how.strict, how.reduced, options=how.options)
     opened = engines.open_file(file.engine, data, opening)
     try:
@@ -207,6 +216,15 @@ def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Sess
         opened.close()
         raise
     return session
+
+
+def _device_for(file: _File, data: bytes, way: Way) -> str:
+    """What a way runs on, which is tried in a process of its own; an engine's own CPU is trusted with a proved file."""
+    if file.goldens is not None and way.provider == engines.own_cpu(way.engine):
+        return ""
+    from edgepack.runtime import verdicts  # what processes need costs more than loading a small model
+
+    return verdicts.device_for(file.path, data, way)
 
 
 def _elsewhere(opened: Engine, offer: Offer) -> str:
@@ -249,17 +267,28 @@ def _open_pack(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
             raise EngineError(f"{path}: {error}") from error
 
 
+def _remembered(manifest: Manifest) -> "Choice | None":
+    """The choice that was made for a pack here."""
+    root = cache_folder.folder()
+    if root is None or not (root / "choices").is_dir():  # nothing was ever chosen here, and nothing is paid for it
+        return None
+    from edgepack.runtime import choices
+
+    return choices.remembered(manifest)
+
+
 def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: _How) -> tuple[tuple[Candidate, ...], _How]:
     """What was measured on this device first, where anything was; else the sound order, and why it is taken."""
-    choice = choices.remembered(manifest)
+    choice = _remembered(manifest)
     if choice is None:
-        return found, replace(how, chosen=f"by default, as nothing was measured here: edgepack choose {manifest.name}")
+        reason = f"by default, as nothing was measured here: edgepack choose {manifest.name}"
+        return found, msgspec.structs.replace(how, chosen=reason)
     way = choice.way
     best = [one for one in found if (one.variant.name, one.engine) == (way.variant, way.engine)]
     told = f"measured on {choice.measured[:10]}: {choice.best.p50_us or 0:,.1f} µs"
     return (
         (*best, *(one for one in found if one not in best)),
-        replace(how, providers=(way.provider, "auto"), threads=way.threads, chosen=told),
+        msgspec.structs.replace(how, providers=(way.provider, "auto"), threads=way.threads, chosen=told),
     )
 
 

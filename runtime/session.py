@@ -1,8 +1,6 @@
 """The user's object: raw samples or tensors in, results out, on one engine."""
 
-import asyncio
 import sys
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -129,6 +127,8 @@ class Session:
 
         The threads are shared by all sessions of this process, as many as it has cores.
         """
+        import asyncio
+
         return await asyncio.get_running_loop().run_in_executor(streaming.threads(), self.run, inputs)
 
     def stream(self) -> "Stream":
@@ -328,6 +328,8 @@ def _agree(said: TensorSpec, found: TensorSpec) -> bool:
 
 
 def _warn_of_nan(name: str, array: Array) -> None:
+    import warnings
+
     count = int(np.isnan(array).sum())
     message = f"input {name!r} holds NaN in {count:,} of {array.size:,} elements; the results cannot be trusted"
     level, frame = 1, sys._getframe()

@@ -2,8 +2,7 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +10,17 @@ from edgepack.runtime.device import usable_cores
 from edgepack.runtime.errors import EngineError, InputError
 from edgepack.runtime.tensor import Array, TensorSpec
 
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
+
 Run = Callable[[Mapping[str, Any]], dict[str, Array]]
 
 
 @functools.cache
-def threads() -> ThreadPoolExecutor:
+def threads() -> "ThreadPoolExecutor":
     """Threads for runs that nobody waits for, as many as there are cores; they are started when they are needed."""
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(usable_cores(), thread_name_prefix="edgepack")
 
 

@@ -19,7 +19,8 @@ from edgepack.runtime.errors import EdgepackError, one_line
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array, TensorSpec
-from edgepack.runtime.trials import Looked, Measured, Opened, Way
+from edgepack.runtime.trials import Looked, Measured, Opened
+from edgepack.runtime.ways import Way
 
 _FREE_SIZE = 4  # of axes that are free, the batch aside
 _CLOSE = 1e-2  # of the largest element, to the engine's own CPU

@@ -18,25 +18,10 @@ from typing import Any
 import msgspec
 
 from edgepack.runtime.errors import EngineError
+from edgepack.runtime.ways import Way
 
 OPEN_SECONDS = 120.0  # accelerators compile a model when it is opened
 _END_SECONDS = 5.0
-
-
-class Way(msgspec.Struct, frozen=True):
-    """One way to run a model on a device."""
-
-    variant: str
-    engine: str
-    provider: str
-    """The engine's own name."""
-    threads: int = 1
-    reduced: bool = False
-    options: Mapping[str, str] = {}
-
-    def __str__(self) -> str:
-        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return f"{self.variant} on {self.engine} ({self.provider}, {threads})"
 
 
 class Opened(msgspec.Struct, frozen=True):

@@ -12,7 +12,8 @@ from edgepack.runtime import engines, trials
 from edgepack.runtime.cache import Store
 from edgepack.runtime.device import this_device
 from edgepack.runtime.errors import EngineError, ProviderError
-from edgepack.runtime.trials import Opened, Way
+from edgepack.runtime.trials import Opened
+from edgepack.runtime.ways import Way
 
 _DOUBT_DAYS = 1  # then what failed is tried again: drivers are mended
 
@@ -31,16 +32,15 @@ class Verdict(msgspec.Struct, frozen=True):
         return not self.found.reason or age < dt.timedelta(days=_DOUBT_DAYS)
 
 
-def device_for(path: Path, data: bytes, way: Way, *, proved: bool) -> str:
+def device_for(path: Path, data: bytes, way: Way) -> str:
     """Make sure that a way to run a model does not take this process down.
 
-    An engine's own CPU is trusted with a proved file; everything else is tried once in a process of its own.
+    It is tried once in a process of its own.
 
     Args:
         path: The pack or the file.
         data: The file itself.
         way: How it is to run.
-        proved: Whether the file was held against its Keras model when the pack was built.
 
     Returns:
         What the provider runs on, where it is not the CPU itself; software is named so.
@@ -50,8 +50,6 @@ def device_for(path: Path, data: bytes, way: Way, *, proved: bool) -> str:
         EngineError: The engine's own CPU takes its process down with this file.
     """
     own = way.provider == engines.own_cpu(way.engine)
-    if own and proved:
-        return ""
     verdict = _verdict(path, data, way)
     found = verdict.found
     if found.reason and own:

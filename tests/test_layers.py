@@ -18,8 +18,8 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 
 # Modules of the runtime, lowest first: each may import only from the lines above its own.
 RUNTIME_LEVELS = (
-    "errors timing device cache",
-    "tensor writing",
+    "errors timing device cache_folder ways",
+    "tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
     "batches hotpath engines.onnx_providers engines.litert_providers trials",

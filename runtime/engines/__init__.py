@@ -1,9 +1,10 @@
 """The table of engines; nothing is imported before it is used."""
 
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
+
+import msgspec
 
 from edgepack.runtime.engines.base import Engine, EngineName, Offer, Opening
 from edgepack.runtime.errors import EngineError, MissingExtraError, UnknownNameError
@@ -14,8 +15,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(msgspec.Struct, frozen=True):
     """One engine: nothing of it is imported before it is used."""
 
     modules: tuple[str, ...]

@@ -1,8 +1,9 @@
 """The seam every engine fills: what goes in, what comes out, where it runs, and one call."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import NoReturn, Protocol
+
+import msgspec
 
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -26,8 +27,7 @@ class EngineName(str):
         return made
 
 
-@dataclass(frozen=True, slots=True)
-class Opening:
+class Opening(msgspec.Struct, frozen=True):
     """How a file is opened: where it is to run, and what it may use there."""
 
     provider: str
@@ -40,7 +40,7 @@ class Opening:
     """Let the provider compute float32 in bfloat16 or float16, where that is its way to be fast."""
     spinning: bool = True
     """Let idle threads of the engine wait busily for the next call."""
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = {}
     """Options of the provider, under its own names."""
 
 
@@ -48,8 +48,7 @@ def _nothing() -> str:
     return ""
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """A provider that an engine can run on, somewhere; whether here, the trial of it tells."""
 
     name: str
@@ -62,8 +61,7 @@ class Offer:
     """Loads what it needs and tells what it found; it may take the process down."""
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(msgspec.Struct, frozen=True):
     """What a provider finds on this machine."""
 
     why_not: str = ""

@@ -11,7 +11,8 @@ import edgepack
 from edgepack.runtime import trials, verdicts
 from edgepack.runtime.cache import Store
 from edgepack.runtime.errors import EngineError
-from edgepack.runtime.trials import Opened, Trial, Way
+from edgepack.runtime.trials import Opened, Trial
+from edgepack.runtime.ways import Way
 from tests.conftest import Child
 from tests.zoo.packs import ZOO
 
@@ -86,7 +87,7 @@ def test_what_failed_is_tried_again_after_a_day(monkeypatch: pytest.MonkeyPatch,
     old = verdicts.Verdict(Opened("a driver that was mended since", died=True), "2020-01-01T00:00:00+00:00")
     data = (ZOO / "mlp.onnx").read_bytes()
     Store("verdicts").put(verdicts.key_of(data, _WAY), old)
-    assert verdicts.device_for(ZOO / "mlp.onnx", data, _WAY, proved=False) == ""
+    assert verdicts.device_for(ZOO / "mlp.onnx", data, _WAY) == ""
 
 
 _ASK = """
