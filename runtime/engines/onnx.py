@@ -9,7 +9,7 @@ from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.onnx_binding import Binder
 from edgepack.runtime.engines.onnx_file import batch_names, keeps_tensors_elsewhere
 from edgepack.runtime.engines.onnx_providers import CPU, Place, kind_of, place
-from edgepack.runtime.errors import EdgepackError, EngineError, one_line
+from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
 # ONNX Runtime's name of an element type -> ours
@@ -50,14 +50,17 @@ class OnnxEngine:
         self._operators = _operators(self._session)
         if not on_cpu:
             self._check_taken(opening.provider)
-        self._names = [spec.name for spec in self.outputs]
+        self._providers: Sequence[str] = self._session.get_providers()
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
         inner = getattr(self._session, "_sess", None)
-        self._run = getattr(inner, "run", self._session.run)
-        self._options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
-        self._providers: Sequence[str] = self._session.get_providers()
-        binder = Binder(onnxruntime, inner, self._options, (self.inputs, self.outputs), self.run, bind=on_cpu)
-        self._run_into: Callable[..., object] = binder.run_into
+        run = getattr(inner, "run", self._session.run)
+        names = [spec.name for spec in self.outputs]
+        options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
+        self._run, self._names, self._options = run, names, options
+        self.run_into: Callable[[Mapping[str, Array], Sequence[Array]], None] = Binder(
+            onnxruntime, inner, options, (self.inputs, self.outputs), lambda feeds: run(names, feeds, options),
+            bind=on_cpu,
+        ).run_into  # fmt: skip
 
     @property
     def provider(self) -> str:
@@ -94,26 +97,9 @@ class OnnxEngine:
             raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
         return outputs
 
-    def run_into(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
-        """Run once into arrays of the caller, which are in the order of the file's outputs.
-
-        On the CPU nothing is allocated, and the arrays that came last are held until others come or the engine is
-        closed; elsewhere the results are copied.
-
-        Raises:
-            InputError: An array is not C-contiguous, writable, or of its output's type and shape.
-            EngineError: The engine failed while running, or the shapes it came to are others.
-        """
-        try:
-            self._run_into(feeds, outputs)
-        except EdgepackError:
-            raise
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
-
     def close(self) -> None:
         """Give the memory back; a run that is under way ends first."""
-        self._run = self._run_into = closed
+        self._run = self.run_into = closed
         self._session = None
 
     def _check_taken(self, provider: str) -> None:

@@ -10,10 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.runtime.errors import InputError
+from edgepack.runtime.errors import EdgepackError, EngineError, InputError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec, describe
 
 _MOST = 8  # bindings that a thread keeps: callers that fill more buffers in turn bind each anew
+_COPIED = 2**16  # bytes: up to there, copying an input into an array that is bound is faster than binding it
+
+
+Call = Callable[[Mapping[str, Array], Sequence[Array]], bool]
 
 
 class Binder:
@@ -44,97 +48,130 @@ class Binder:
         self._inputs, self._outputs = specs
         texts = any(spec.dtype == "string" for part in specs for spec in part)
         self._can_bind = bind and not texts and hasattr(session, "run_with_iobinding")
-        self._kept = threading.local()
+        self._kept = _Kept()
 
     def run_into(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
-        """Run once into `outputs`, which are in the file's order; raises as ONNX Runtime does.
+        """Run once into arrays of the caller, which are in the order of the file's outputs.
+
+        On the CPU nothing is allocated, and the thread holds the arrays that came last until others come or the engine
+        is closed; elsewhere the results are copied.
 
         Raises:
-            InputError: An array of `outputs` is not C-contiguous, writable, or of the output's type and shape.
+            InputError: An array is not C-contiguous, writable, or of its output's type and shape.
+            EngineError: The engine failed while running, or comes to other shapes.
         """
-        key = (*map(id, outputs),)
         try:
-            bound = self._kept.bound[key]
-        except (AttributeError, KeyError):
-            bound = self._bind(key, outputs)
-        if bound is None or not bound.run(feeds):
-            self._copy(feeds, outputs)
+            call = self._kept.calls.get(id(outputs[0]))
+            if call is None or not call(feeds, outputs):
+                self._bind_and_run(feeds, outputs)
+        except EdgepackError:
+            raise
+        except Exception as error:
+            raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
 
-    def _bind(self, key: tuple[int, ...], outputs: Sequence[Array]) -> "_Bound | None":
-        """Bind arrays as outputs; they are held until this thread ends or has bound others."""
+    def _bind_and_run(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
         _check(self._outputs, outputs)
-        if not self._can_bind:
-            return None
-        binding = self._onnxruntime.capi._pybind_state.SessionIOBinding(self._session)
-        memory = self._onnxruntime.OrtDevice.make("cpu", 0)._get_c_device()
-        for spec, array in zip(self._outputs, outputs, strict=True):
-            binding.bind_output(spec.name, memory, array.dtype.type, array.shape, array.ctypes.data)
-        kept: dict[tuple[int, ...], _Bound] = self._kept.__dict__.setdefault("bound", {})
-        if len(kept) >= _MOST:
-            kept.clear()
-        kept[key] = bound = _Bound(self._session, binding, self._options, self._inputs, outputs)
-        return bound
+        calls = self._kept.calls
+        calls.pop(id(outputs[0]), None)
+        bound = _Bound(self._session, self._options, self._inputs, outputs)
+        if not (self._can_bind and bound.bind(self._onnxruntime, self._outputs, feeds)):
+            self._copy(feeds, outputs)
+            return
+        bound(feeds, outputs)
+        if not bound.is_written():  # seen nowhere; it would be silent
+            self._copy(feeds, outputs)
+            return
+        if len(calls) >= _MOST:
+            calls.clear()
+        calls[id(outputs[0])] = bound.plain() or bound
 
     def _copy(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
         """Run as always, and copy."""
-        _check(self._outputs, outputs)
         for spec, array, found in zip(self._outputs, outputs, self._run(feeds), strict=True):
             if array.shape != found.shape:
-                raise InputError(
+                raise EngineError(
                     f"the buffer of output {spec.name!r} has shape {describe(array.shape)}; "
                     f"these inputs give {describe(found.shape)}"
                 )
             np.copyto(array, found)
 
 
+class _Kept(threading.local):
+    """What a thread has bound, by the identity of its first output."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, Call] = {}
+
+
 class _Bound:
-    """Output arrays bound to a session, with the inputs that were bound last."""
+    """Output arrays bound to a session, with what its inputs are read from.
 
-    __slots__ = ("_binding", "_held", "_names", "_options", "_outputs", "_proved", "_session")
+    Called, it runs; it returns False where the arrays are others than those it was made for.
+    """
 
-    def __init__(
-        self, session: Any, binding: Any, options: Any, inputs: Sequence[TensorSpec], outputs: Sequence[Array]
-    ) -> None:
-        self._session, self._binding, self._options = session, binding, options
-        self._names = tuple(spec.name for spec in inputs)
-        self._held: dict[str, tuple[Array, tuple[int, ...]]] = {}
+    def __init__(self, session: Any, options: Any, inputs: Sequence[TensorSpec], outputs: Sequence[Array]) -> None:
+        self._session, self._options = session, options
+        self._names = [spec.name for spec in inputs]
         # Held, so that no other array can take their place in memory.
         self._outputs = tuple((array, array.shape) for array in outputs)
-        self._proved = False
+        self._sources: dict[str, tuple[Array, tuple[int, ...], bool]] = {}
 
-    def run(self, feeds: Mapping[str, Array]) -> bool:
-        """Run, or return False where these arrays cannot be bound."""
-        held = self._held
-        for name in self._names:
-            value = feeds[name]
-            array, shape = held.get(name, _NOTHING)
-            if (value is not array or value.shape != shape) and not self._bind(name, value):
+    def bind(self, onnxruntime: Any, specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> bool:
+        """Bind everything; False where an input cannot be."""
+        self._binding = onnxruntime.capi._pybind_state.SessionIOBinding(self._session)
+        memory = onnxruntime.OrtDevice.make("cpu", 0)._get_c_device()
+        for spec, (array, shape) in zip(specs, self._outputs, strict=True):
+            self._binding.bind_output(spec.name, memory, array.dtype.type, shape, array.ctypes.data)
+        return all(self._bind_input(name, feeds[name]) for name in self._names)
+
+    def __call__(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> bool:
+        for given, (held, shape) in zip(outputs, self._outputs, strict=True):
+            if given is not held or given.shape != shape:  # resized in place, it may lie elsewhere now
                 return False
-        for array, shape in self._outputs:
-            if array.shape != shape:  # it was resized in place, and may lie elsewhere now
+        for name, (array, shape, ours) in self._sources.items():
+            value = feeds[name]
+            if value.shape != shape:
+                return False
+            if ours:
+                array[...] = value
+            elif value is not array and not self._bind_input(name, value):
                 return False
         self._session.run_with_iobinding(self._binding, self._options)
-        return self._proved or self._prove()
-
-    def _bind(self, name: str, value: Array) -> bool:
-        """Bind an input as it lies in memory; False where only a copy of it could be bound, or it is an output too."""
-        self._held.pop(name, None)
-        if not value.flags.c_contiguous or any(np.may_share_memory(value, array) for array, _ in self._outputs):
-            return False
-        self._binding.bind_input(name, value)
-        self._held[name] = (value, value.shape)
         return True
 
-    def _prove(self) -> bool:
+    def plain(self) -> Call | None:
+        """The same call on a shorter way, for one small input and one output; None for others."""
+        if len(self._outputs) != 1 or [ours for _, _, ours in self._sources.values()] != [True]:
+            return None
+        ((name, (source, shape, _)),) = self._sources.items()
+        ((target, target_shape),) = self._outputs
+        run, binding, options = self._session.run_with_iobinding, self._binding, self._options
+
+        def call(feeds: Mapping[str, Array], _: Sequence[Array]) -> bool:
+            value = feeds[name]
+            if value.shape != shape or target.shape != target_shape:
+                return False
+            source[...] = value
+            run(binding, options)
+            return True
+
+        return call
+
+    def is_written(self) -> bool:
         """Whether the results really lie in the caller's arrays."""
         found = self._binding.get_outputs()
-        self._proved = all(
-            found[index].data_ptr() == array.ctypes.data for index, (array, _) in enumerate(self._outputs)
-        )
-        return self._proved
+        return all(found[index].data_ptr() == array.ctypes.data for index, (array, _) in enumerate(self._outputs))
 
-
-_NOTHING: tuple[None, tuple[int, ...]] = (None, ())
+    def _bind_input(self, name: str, value: Array) -> bool:
+        """Bind an input, or a copy of it; False where it can be neither."""
+        ours = value.nbytes <= _COPIED
+        if ours:
+            value = value.copy(order="C")
+        elif not value.flags.c_contiguous or any(np.may_share_memory(value, array) for array, _ in self._outputs):
+            return False  # ONNX Runtime would bind a copy of its own, or read what it writes
+        self._binding.bind_input(name, value)
+        self._sources[name] = (value, value.shape, ours)
+        return True
 
 
 def _check(specs: Sequence[TensorSpec], outputs: Sequence[Array]) -> None:
