@@ -61,7 +61,7 @@ class Binder:
             EngineError: The engine failed while running, or comes to other shapes.
         """
         try:
-            call = self._kept.calls.get(id(outputs[0]))
+            call = self._kept.calls.get(id(outputs[0])) if outputs else None
             if call is None or not call(feeds, outputs):
                 self._bind_and_run(feeds, outputs)
         except EdgepackError:
@@ -125,6 +125,8 @@ class _Bound:
         return all(self._bind_input(name, feeds[name]) for name in self._names)
 
     def __call__(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> bool:
+        if len(outputs) != len(self._outputs):
+            return False
         for given, (held, shape) in zip(outputs, self._outputs, strict=True):
             if given is not held or given.shape != shape:  # resized in place, it may lie elsewhere now
                 return False
@@ -147,9 +149,9 @@ class _Bound:
         ((target, target_shape),) = self._outputs
         run, binding, options = self._session.run_with_iobinding, self._binding, self._options
 
-        def call(feeds: Mapping[str, Array], _: Sequence[Array]) -> bool:
+        def call(feeds: Mapping[str, Array], outputs: Sequence[Array]) -> bool:
             value = feeds[name]
-            if value.shape != shape or target.shape != target_shape:
+            if value.shape != shape or target.shape != target_shape or len(outputs) != 1:
                 return False
             source[...] = value
             run(binding, options)
@@ -177,7 +179,8 @@ class _Bound:
 def _check(specs: Sequence[TensorSpec], outputs: Sequence[Array]) -> None:
     """Hold buffers against the file's outputs: the engine writes where they lie."""
     if len(outputs) != len(specs):
-        raise InputError(f"got {len(outputs)} buffers; the model has {len(specs)} outputs: give one for each")
+        names = ", ".join(repr(spec.name) for spec in specs)
+        raise InputError(f"got {len(outputs)} buffers; give one for each output: {names}")
     for spec, array in zip(specs, outputs, strict=True):
         fits = len(array.shape) == len(spec.shape) and all(
             wanted is None or size == wanted for size, wanted in zip(array.shape, spec.shape, strict=True)

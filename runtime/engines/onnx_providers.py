@@ -74,7 +74,7 @@ _ROWS = (
     _Row("WebGpuExecutionProvider", "gpu", "onnxruntime-ep-webgpu", plugin=True, vulkan=True),
     _Row(
         "QNNExecutionProvider", "npu", "onnxruntime-qnn", plugin=True, options={"backend_type": "htp"},
-        exact={"enable_htp_fp16_precision": "0"}, reduced={"enable_htp_fp16_precision": "1"}, simulates=True,
+        exact={"enable_htp_fp16_precision": "0"}, simulates=True,
     ),
     _Row("VitisAIExecutionProvider", "npu", "a build of ONNX Runtime with --use_vitisai"),
     _Row("CANNExecutionProvider", "npu", "onnxruntime-cann", driver=("/dev/davinci_manager",)),
