@@ -4,7 +4,10 @@ import contextlib
 import ctypes
 import os
 import sys
+import threading
 from collections.abc import Iterator
+
+_ONE_AT_A_TIME = threading.RLock()
 
 
 @contextlib.contextmanager
@@ -12,8 +15,14 @@ def stdout_to_stderr() -> Iterator[None]:
     """Send file descriptor 1 to where descriptor 2 leads while the block runs.
 
     Descriptors belong to the whole process: what other threads print meanwhile goes to stderr too, so this is for
-    loading, not for running. Where one of the two is closed, nothing is moved.
+    loading, not for running. One thread at a time is let in: a second one would take the way to stderr for the real
+    one, and put that back. Where one of the two is closed, nothing is moved.
     """
+    with _ONE_AT_A_TIME:
+        yield from _moved()
+
+
+def _moved() -> Iterator[None]:
     _flush()
     try:
         kept = os.dup(1)

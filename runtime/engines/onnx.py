@@ -8,7 +8,7 @@ from edgepack.runtime.chatter import stdout_to_stderr
 from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.onnx_binding import Binder
 from edgepack.runtime.engines.onnx_file import batch_names, keeps_tensors_elsewhere
-from edgepack.runtime.engines.onnx_providers import CPU, Place, kind_of, place
+from edgepack.runtime.engines.onnx_providers import CPU, Place, in_words, kind_of, place
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -45,7 +45,7 @@ class OnnxEngine:
                 self.outputs = tuple(map(_spec, self._session.get_outputs()))
             except Exception as error:
                 where = "" if on_cpu else f" on {opening.provider}"
-                raise EngineError(f"{library} refuses the file{where}: {one_line(error)}") from error
+                raise EngineError(f"{library} refuses the file{where}: {in_words(error)}") from error
         self.name = EngineName("onnx", f"{library} with {self._place.version}" if self._place.version else library)
         self._operators = _operators(self._session)
         if not on_cpu:

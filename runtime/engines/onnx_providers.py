@@ -89,6 +89,11 @@ _SYSTEMS = {"darwin": "macOS", "win32": "Windows", "android": "Android"}
 _GPU = re.compile(r"gpu|cuda|rocm|hip|metal|mlx|vulkan|directml|dml|tensorrt|opencl|ggml", re.IGNORECASE)
 _NPU = re.compile(r"npu|qnn|htp|tpu|vitis|hailo|ethos|neuron", re.IGNORECASE)
 
+# `/onnxruntime_src/core/x.cc:71 virtual T f(...) condition was false. `, up to the words behind
+_SOURCE = re.compile(
+    r"/\S+\.(?:cc|h):\d+ .*?(?:was false\. |(?=\[ONNXRuntimeError\])|(?=Error creating execution provider))", re.DOTALL
+)
+
 # y = relu(x), float32 (1, 4), opset 13: the least that a provider can be tried with
 _TINY = (
     b'\x08\x08:;\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x13\n\x01x\x12\x0e\n\x0c\x08\x01\x12\x08\n\x02\x08\x01\n'
@@ -141,6 +146,11 @@ def place(opening: Opening) -> Place:
     if name == "OpenVINOExecutionProvider":
         kind = options.setdefault("device_type", "GPU").partition("_")[0].partition(".")[0].lower()
     return Place(kind, frozenset({name}), ((name, options),), options=options)
+
+
+def in_words(error: Exception) -> str:
+    """What ONNX Runtime says, without the places in its source that stand before."""
+    return one_line(_SOURCE.sub("", str(error)))
 
 
 def kind_of(name: str) -> str:
@@ -249,7 +259,7 @@ def _try(name: str) -> tuple[Place, tuple[str, ...]]:
             options.add_provider_for_devices(list(found.devices), dict(found.options))
         session = onnxruntime.InferenceSession(_TINY, options, providers=list(found.listed) or None, enable_fallback=0)
     except Exception as error:
-        raise EngineError(f"it cannot be opened: {one_line(error, 300)}") from error
+        raise EngineError(f"it cannot be opened: {in_words(error)}") from error
     return found, tuple(session.get_providers())
 
 

@@ -52,3 +52,21 @@ os._exit(0)
 """
     done = child(code)
     assert "went on" in (done.stdout, done.stderr)
+
+
+def test_threads_do_not_lose_stdout_to_one_another(child: Child) -> None:
+    code = """
+import os, threading, time
+from edgepack.runtime.chatter import stdout_to_stderr
+def load(number):
+    for _ in range(20):
+        with stdout_to_stderr():
+            time.sleep(0.001)
+            os.write(1, b"loading\\n")
+threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+os.write(1, b"result\\n")
+"""
+    done = child(code)
+    assert (done.stdout, done.stderr.count("loading")) == ("result\n", 80)
