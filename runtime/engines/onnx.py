@@ -40,7 +40,8 @@ class OnnxEngine:
         with contextlib.nullcontext() if on_cpu else stdout_to_stderr():
             self._place = place(opening)
             try:
-                self._session = _open(onnxruntime, data, opening, self._place)
+                with self._place.turn or contextlib.nullcontext():
+                    self._session = _open(onnxruntime, data, opening, self._place)
                 self.inputs = tuple(map(_spec, self._session.get_inputs()))
                 self.outputs = tuple(map(_spec, self._session.get_outputs()))
             except Exception as error:
@@ -53,7 +54,7 @@ class OnnxEngine:
         self._providers: Sequence[str] = self._session.get_providers()
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
         inner = getattr(self._session, "_sess", None)
-        run = getattr(inner, "run", self._session.run)
+        run = _in_turn(getattr(inner, "run", self._session.run), self._place)
         names = [spec.name for spec in self.outputs]
         options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
         self._run, self._names, self._options = run, names, options
@@ -99,8 +100,9 @@ class OnnxEngine:
 
     def close(self) -> None:
         """Give the memory back; a run that is under way ends first."""
-        self._run = self.run_into = closed
-        self._session = None
+        with self._place.turn or contextlib.nullcontext():
+            self._run = self.run_into = closed
+            self._session = None
 
     def _check_taken(self, provider: str) -> None:
         """Refuse a provider that is on the list and runs nothing."""
@@ -113,6 +115,19 @@ class OnnxEngine:
             raise EngineError(
                 f"{provider} took none of the {total} operators ({', '.join(self.elsewhere)}); it would run on the CPU"
             )
+
+
+def _in_turn(run: Callable[..., Any], where: Place) -> Callable[..., Any]:
+    """A run that waits for others on the same provider, where it has to."""
+    turn = where.turn
+    if turn is None:
+        return run
+
+    def wait_and_run(*given: object) -> Any:
+        with turn:
+            return run(*given)
+
+    return wait_and_run
 
 
 def _open(onnxruntime: Any, data: bytes, opening: Opening, where: Place) -> Any:

@@ -3,7 +3,9 @@
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -42,6 +44,8 @@ class _Row:
     """Where it finds nothing but the CPU, its library simulates the device there."""
     vulkan: bool = False
     """On Linux it reaches the device by Vulkan."""
+    in_turn: bool = False
+    """Its sessions share what is not made for two threads, so that one at a time runs in a process."""
 
 
 _NVIDIA = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/nvhost-gpu", "/dev/dxg")  # the last two: Jetson, Windows' Linux
@@ -71,7 +75,8 @@ _ROWS = (
     ),
     _Row("DmlExecutionProvider", "gpu", "onnxruntime-directml", system="win32"),
     _Row("OpenVINOExecutionProvider", "gpu", "onnxruntime-ep-openvino", plugin=True),
-    _Row("WebGpuExecutionProvider", "gpu", "onnxruntime-ep-webgpu", plugin=True, vulkan=True),
+    # Release 0.4.0 crashes where two of its sessions run, or are opened, at once.
+    _Row("WebGpuExecutionProvider", "gpu", "onnxruntime-ep-webgpu", plugin=True, vulkan=True, in_turn=True),
     _Row(
         "QNNExecutionProvider", "npu", "onnxruntime-qnn", plugin=True, options={"backend_type": "htp"},
         exact={"enable_htp_fp16_precision": "0"}, simulates=True,
@@ -82,6 +87,8 @@ _ROWS = (
     _Row("NnapiExecutionProvider", "npu", "a build of ONNX Runtime with --use_nnapi", system="android"),
 )  # fmt: skip
 _KNOWN = {row.name: row for row in _ROWS}
+
+_TURN = threading.RLock()
 
 _SYSTEMS = {"darwin": "macOS", "win32": "Windows", "android": "Android"}
 
@@ -114,6 +121,8 @@ class Place:
     """What `SessionOptions.add_provider_for_devices` takes; empty for what is compiled in."""
     options: Mapping[str, str] = field(default_factory=dict)
     version: str = ""
+    turn: AbstractContextManager[object] | None = None
+    """What is held while anything of a session runs, is opened or closed; None where that needs nothing."""
 
 
 def offers() -> tuple[Offer, ...]:
@@ -180,7 +189,8 @@ def _place_of_plugin(plugin: Plugin, row: _Row | None, options: dict[str, str], 
     device = _best(found, row.kind if row else _guess(plugin))
     kind = row.kind if row and row.simulates else device.device.type.name.lower()
     version = device.ep_metadata.get("version", "")
-    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip())
+    turn = _TURN if row and row.in_turn else None
+    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip(), turn)
 
 
 def _best(found: tuple[Any, ...], kind: str) -> Any:
