@@ -7,7 +7,8 @@ demo: setup  ## Train, convert, verify, run and measure, on real digits.
 test: setup  ## The default suite: under 15 minutes on 2 cores.
 	.venv/bin/python -m pytest
 
-test-all: setup  ## Everything, long sweeps and clean environments included.
+test-all: setup  ## Everything: long sweeps, clean environments and real providers included.
+	scripts/providers
 	.venv/bin/python -m pytest -m "slow or not slow"
 
 check: setup  ## Lint, format and types.

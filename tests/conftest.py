@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.runtime import cache, engines, providers
+from edgepack.runtime import cache_folder, engines, providers
 from edgepack.runtime.device import this_device
 from tests.zoo import packs
 
@@ -27,7 +27,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Keep the tests, and the processes they start, out of the real cache: from before the first import of a test."""
     folder = tempfile.TemporaryDirectory(prefix="edgepack-cache-")
     config.add_cleanup(folder.cleanup)
-    os.environ[cache.ENVIRONMENT] = folder.name
+    os.environ[cache_folder.ENVIRONMENT] = folder.name
 
 
 def pytest_report_header() -> list[str]:

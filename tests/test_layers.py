@@ -18,12 +18,13 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 
 # Modules of the runtime, lowest first: each may import only from the lines above its own.
 RUNTIME_LEVELS = (
-    "errors timing device cache_folder ways",
+    "errors timing device vulkan chatter cache_folder ways",
     "tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_providers engines.litert_providers trials",
-    "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
+    "batches hotpath engines.onnx_plugins engines.litert_providers trials",
+    "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding",
+    "steps.lookup wide",
     "steps.categories",
     "engines engines.onnx engines.litert steps pack",
     "steps.samples",
@@ -55,6 +56,8 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.choose_cli": {"cyclopts"},
     "edgepack.runtime.steps.image": {"PIL"},
     "edgepack.runtime.engines.onnx": {"onnxruntime"},
+    "edgepack.runtime.engines.onnx_plugins": {"onnxruntime"},
+    "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",

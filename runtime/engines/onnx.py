@@ -1,11 +1,14 @@
 """ONNX Runtime."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from edgepack.runtime.chatter import stdout_to_stderr
 from edgepack.runtime.engines.base import EngineName, Opening, closed
-from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere
+from edgepack.runtime.engines.onnx_binding import Binder
+from edgepack.runtime.engines.onnx_file import batch_names, keeps_tensors_elsewhere
+from edgepack.runtime.engines.onnx_providers import CPU, Place, in_words, kind_of, place
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -19,9 +22,6 @@ _DTYPES = {
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
-# ONNX Runtime's own provider name -> ours
-_PROVIDERS = {"CPUExecutionProvider": "cpu", "XnnpackExecutionProvider": "cpu"}
-
 
 class OnnxEngine:
     """An ONNX file in ONNX Runtime."""
@@ -30,45 +30,59 @@ class OnnxEngine:
         """Open the file; raises `EngineError` with the engine's own words where it refuses it."""
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = opening.threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # errors are raised: what it would print beside is no news
-        options.add_session_config_entry("session.load_model_format", "ONNX")
-        # Since 1.22: which provider took which node. Older releases ignore an entry they do not know.
-        options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
         if keeps_tensors_elsewhere(data):
             raise EngineError(
                 "the file keeps weights in another file, which edgepack does not read; save it as one file: "
                 "onnx.save(onnx.load(path), path)"
             )
-        try:
-            self._session = onnxruntime.InferenceSession(data, options, providers=[opening.provider], enable_fallback=0)
-            self.inputs = tuple(map(_spec, self._session.get_inputs()))
-            self.outputs = tuple(map(_spec, self._session.get_outputs()))
-        except Exception as error:
-            raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses the file: {one_line(error)}") from error
-        self.name = EngineName("onnx", f"ONNX Runtime {onnxruntime.__version__}")
-        self._names = [spec.name for spec in self.outputs]
+        library = f"ONNX Runtime {onnxruntime.__version__}"
+        on_cpu = opening.provider == CPU
+        with contextlib.nullcontext() if on_cpu else stdout_to_stderr():
+            self._place = place(opening)
+            try:
+                with self._place.turn or contextlib.nullcontext():
+                    self._session = _open(onnxruntime, data, opening, self._place)
+                self.inputs = tuple(map(_spec, self._session.get_inputs()))
+                self.outputs = tuple(map(_spec, self._session.get_outputs()))
+            except Exception as error:
+                where = "" if on_cpu else f" on {opening.provider}"
+                raise EngineError(f"{library} refuses the file{where}: {in_words(error)}") from error
+        self.name = EngineName("onnx", f"{library} with {self._place.version}" if self._place.version else library)
+        self._operators = _operators(self._session)
+        if not on_cpu:
+            self._check_taken(opening.provider)
+        self._providers: Sequence[str] = self._session.get_providers()
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
-        self._run = getattr(getattr(self._session, "_sess", None), "run", self._session.run)
+        inner = getattr(self._session, "_sess", None)
+        run = _in_turn(getattr(inner, "run", self._session.run), self._place)
+        names = [spec.name for spec in self.outputs]
+        options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
+        self._run, self._names, self._options = run, names, options
+        self.run_into: Callable[[Mapping[str, Array], Sequence[Array]], None] = Binder(
+            onnxruntime, inner, options, (self.inputs, self.outputs), lambda feeds: run(names, feeds, options),
+            bind=on_cpu,
+        ).run_into  # fmt: skip
 
     @property
     def provider(self) -> str:
         """Where it runs, by the provider that was given most operators."""
-        most = max(self.placement.items(), key=lambda item: item[1], default=("CPUExecutionProvider", 0))[0]
-        return _PROVIDERS.get(most, most)
+        most = max(self.placement.items(), key=lambda item: item[1], default=(CPU, 0))[0]
+        return self._place.kind if most in self._place.names else kind_of(most)
 
     @property
     def placement(self) -> Mapping[str, int]:
         """Operators per execution provider, as ONNX Runtime assigned them; without counts before release 1.22."""
-        read = getattr(self._session, "get_provider_graph_assignment_info", None)
-        if read is None:
-            return dict.fromkeys(self._session.get_providers()[:1], 0)
-        counts: Counter[str] = Counter()
-        for part in read():
-            counts[part.ep_name] += len(part.get_nodes())
-        return dict(counts)
+        if self._operators is None:
+            return dict.fromkeys(self._providers[:1], 0)
+        return {name: len(types) for name, types in self._operators.items()}
+
+    @property
+    def elsewhere(self) -> tuple[str, ...]:
+        """Types of the operators that the provider left to others."""
+        left = {
+            kind for name, kinds in (self._operators or {}).items() if name not in self._place.names for kind in kinds
+        }
+        return tuple(sorted(left))
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -79,14 +93,94 @@ class OnnxEngine:
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
         try:
-            outputs: Sequence[Array] = self._run(self._names, feeds, None)
+            outputs: Sequence[Array] = self._run(self._names, feeds, self._options)
         except Exception as error:
             raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
         return outputs
 
     def close(self) -> None:
         """Give the memory back; a run that is under way ends first."""
-        self._run, self._session = closed, None
+        with self._place.turn or contextlib.nullcontext():
+            self._run = self.run_into = closed
+            self._session = None
+
+    def _check_taken(self, provider: str) -> None:
+        """Refuse a provider that is on the list and runs nothing."""
+        if self._operators is None:  # an older release: the list is all it tells
+            if self._place.names.isdisjoint(self._session.get_providers()):
+                raise EngineError(f"ONNX Runtime leaves {provider} out; install the driver and libraries it needs")
+            return
+        if self._place.names.isdisjoint(self._operators):
+            total = sum(map(len, self._operators.values()))
+            raise EngineError(
+                f"{provider} took none of the {total} operators ({', '.join(self.elsewhere)}); it would run on the CPU"
+            )
+
+
+def _in_turn(run: Callable[..., Any], where: Place) -> Callable[..., Any]:
+    """A run that waits for others on the same provider, where it has to."""
+    turn = where.turn
+    if turn is None:
+        return run
+
+    def wait_and_run(*given: object) -> Any:
+        with turn:
+            return run(*given)
+
+    return wait_and_run
+
+
+def _open(onnxruntime: Any, data: bytes, opening: Opening, where: Place) -> Any:
+    """A session; elsewhere than on the CPU its batch is fixed at 1 where the whole file follows that."""
+    names, denotations = (frozenset[str](), frozenset[str]()) if opening.provider == CPU else batch_names(data)
+    options = _options(onnxruntime, opening, where)
+    for name in names:
+        options.add_free_dimension_override_by_name(name, 1)
+    for denotation in denotations:
+        options.add_free_dimension_override_by_denotation(denotation, 1)
+    session = _session(onnxruntime, data, options, where)
+    if names or denotations:
+        values = (*session.get_inputs(), *session.get_outputs())
+        if any(not value.shape or value.shape[0] != 1 for value in values):  # rows could not be taken one by one
+            session = _session(onnxruntime, data, _options(onnxruntime, opening, where), where)
+    return session
+
+
+def _options(onnxruntime: Any, opening: Opening, where: Place) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = opening.threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # errors are raised: what it would print beside is no news
+    entries = {
+        "session.load_model_format": "ONNX",
+        # Since 1.22: which provider took which node. Older releases ignore an entry they do not know.
+        "session.record_ep_graph_assignment_info": "1",
+    }
+    if not opening.spinning:
+        entries["session.intra_op.allow_spinning"] = "0"
+    if opening.strict and opening.provider != CPU:
+        entries["session.disable_cpu_ep_fallback"] = "1"
+    for name, value in entries.items():
+        options.add_session_config_entry(name, value)
+    if where.devices:
+        options.add_provider_for_devices(list(where.devices), dict(where.options))
+    return options
+
+
+def _session(onnxruntime: Any, data: bytes, options: Any, where: Place) -> Any:
+    listed = list(where.listed) or None
+    return onnxruntime.InferenceSession(data, options, providers=listed, enable_fallback=0)
+
+
+def _operators(session: Any) -> dict[str, list[str]] | None:
+    """The types of the operators that each provider took; None where the release does not tell."""
+    read = getattr(session, "get_provider_graph_assignment_info", None)
+    if read is None:
+        return None
+    found: dict[str, list[str]] = {}
+    for part in read():
+        found.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
+    return found
 
 
 def _spec(value: Any) -> TensorSpec:

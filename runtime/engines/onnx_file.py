@@ -1,5 +1,6 @@
 """What an ONNX file asks for beyond its own bytes, read without a library."""
 
+import re
 from collections.abc import Iterator
 
 # message -> field number -> the message inside; what is not listed cannot hold a tensor
@@ -14,6 +15,12 @@ _INSIDE = {
     "tensor": {13: "external"},
 }
 _FIXED_BYTES = {1: 8, 5: 4}
+
+# Field numbers: model.graph, graph.input, and value.type.tensor_type.shape.dim with its dim_param and denotation.
+_GRAPH, _INPUT, _TO_AXES, _PARAMETER, _DENOTATION = 7, 11, (2, 1, 2, 1), 2, 3
+
+# What exporters call a batch: ours and PyTorch's guides `batch`, tf2onnx `unk__12`, the ONNX model zoo `N`.
+_BATCH = re.compile(r"batch|^unk__\d+$|^n$", re.IGNORECASE)
 
 
 def keeps_tensors_elsewhere(data: bytes) -> bool:
@@ -32,6 +39,40 @@ def keeps_tensors_elsewhere(data: bytes) -> bool:
         inside = _INSIDE[kind]
         waiting += [(inside[number], content) for number, content in _messages(message) if number in inside]
     return False
+
+
+def batch_names(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
+    """The names and the denotations of the free leading axes of a file's inputs that are its batch.
+
+    An axis counts as the batch where it leads, no other axis has its name, and the name says so.
+    """
+    leading: set[str] = set()
+    denoted: set[str] = set()
+    others: set[str] = set()
+    for value in _fields(memoryview(data), _GRAPH, _INPUT):
+        axes = [(_text(axis, _PARAMETER), _text(axis, _DENOTATION)) for axis in _fields(value, *_TO_AXES)]
+        for place, (name, denotation) in enumerate(axes):
+            if place or not _BATCH.search(name):
+                others.add(name)
+            else:
+                leading.add(name)
+            if place == 0 and denotation == "DATA_BATCH" and not name:
+                denoted.add(denotation)
+    return frozenset(leading - others), frozenset(denoted)
+
+
+def _fields(message: memoryview, number: int, *deeper: int) -> Iterator[memoryview]:
+    """What lies at the end of a path of field numbers."""
+    for found, content in _messages(message):
+        if found == number:
+            if deeper:
+                yield from _fields(content, *deeper)
+            else:
+                yield content
+
+
+def _text(message: memoryview, number: int) -> str:
+    return next((bytes(content).decode(errors="replace") for content in _fields(message, number)), "")
 
 
 def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:

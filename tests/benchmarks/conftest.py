@@ -11,6 +11,7 @@ from edgepack.runtime.pack import encode_array, reference, write_pack
 from edgepack.runtime.tensor import TensorSpec
 
 PARITY = Parity(max_abs=0.0, max_rel=0.0, cosine=1.0, snr_db=300.0, agreement=1.0, samples=2)
+WEIGHTS = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +20,12 @@ def onnx_bytes() -> bytes:
     pytest.importorskip("onnxruntime")
     from onnx import TensorProto, helper, numpy_helper
 
-    weights = np.random.default_rng(0).standard_normal((4, 3)).astype(np.float32)
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "w"], ["y"])],
         "tiny",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", 4])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 3])],
-        [numpy_helper.from_array(weights, "w")],
+        [numpy_helper.from_array(WEIGHTS, "w")],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.checker.check_model(model)
@@ -43,12 +43,13 @@ def bare_file(tmp_path: Path, onnx_bytes: bytes) -> Path:
 @pytest.fixture
 def pack(tmp_path: Path, onnx_bytes: bytes) -> Path:
     """Three variants: two that run, and one whose file no engine can read."""
+    rows = np.arange(8, dtype=np.float32).reshape(2, 4)
     files = {
         "models/a.onnx": onnx_bytes,
         "models/b.onnx": onnx_bytes,
         "models/broken.onnx": b"not a model",
-        "golden/x.npy": encode_array(np.arange(8, dtype=np.float32).reshape(2, 4)),
-        "golden/y.npy": encode_array(np.zeros((2, 3), np.float32)),
+        "golden/x.npy": encode_array(rows),
+        "golden/y.npy": encode_array(rows @ WEIGHTS),
     }
     refs = {name: reference(name, data) for name, data in files.items()}
     variants = [

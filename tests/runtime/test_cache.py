@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from edgepack.runtime import cache
+from edgepack.runtime import cache_folder
 from edgepack.runtime.cache import Blobs, Store
 from tests.conftest import Child
 
@@ -28,7 +28,7 @@ LONG_AGO = 1_000_000_000.0
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / "cache"))
+    monkeypatch.setenv(cache_folder.ENVIRONMENT, str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
@@ -49,7 +49,7 @@ def as_a_plain_user() -> None:
 
 def test_tests_and_their_children_stay_out_of_the_real_cache(monkeypatch: pytest.MonkeyPatch, child: Child) -> None:
     monkeypatch.undo()  # what this module sets for itself
-    kept = child("from edgepack.runtime import cache\nprint(cache.folder())").stdout.strip()
+    kept = child("from edgepack.runtime import cache_folder\nprint(cache_folder.folder())").stdout.strip()
     assert Path(kept).is_relative_to(tempfile.gettempdir())
 
 
@@ -76,7 +76,7 @@ def test_the_cache_lies_where_the_environment_says(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert cache.folder() == Path(wanted)
+    assert cache_folder.folder() == Path(wanted)
 
 
 # Records
@@ -220,7 +220,7 @@ def test_without_a_folder_to_write_to_everything_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     (tmp_path / "a file").write_text("in the way")
-    monkeypatch.setenv(cache.ENVIRONMENT, str(tmp_path / place))
+    monkeypatch.setenv(cache_folder.ENVIRONMENT, str(tmp_path / place))
     Store("choices").put("a key", CHOICE)
     assert Store("choices").get("a key", Choice) is None
     assert Blobs("models").put("a key", writes(b"content")) is None
@@ -255,7 +255,7 @@ def test_a_user_without_rights_reads_what_the_system_left(monkeypatch: pytest.Mo
     if not hasattr(os, "setuid") or os.getuid() != 0:
         pytest.skip("only the superuser can become another user")
     with tempfile.TemporaryDirectory() as home:  # pytest's own folders are closed to others
-        monkeypatch.setenv(cache.ENVIRONMENT, home)
+        monkeypatch.setenv(cache_folder.ENVIRONMENT, home)
         Store("choices").put("a key", 7)
         for folder in (Path(home), Path(home) / "choices"):
             folder.chmod(0o755)
