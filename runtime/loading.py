@@ -187,7 +187,7 @@ def _open_first(files: Sequence[_File], how: _How) -> Session:
         raise errors[0]
     if all(isinstance(error, ProviderError) for error in errors):
         raise ProviderError(", ".join(how.providers), "; ".join(reasons), ["cpu"]) from errors[0]
-    raise EngineError(f"nothing in it runs here: {'; '.join(reasons)}") from errors[0]
+    raise EngineError(f"nothing in {files[0].path} runs here: {'; '.join(reasons)}") from errors[0]
 
 
 def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Session:
@@ -261,10 +261,7 @@ def _open_pack(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
             )
             for one in found
         ]  # fmt: skip
-        try:
-            return _open_first(files, how)
-        except EngineError as error:
-            raise EngineError(f"{path}: {error}") from error
+        return _open_first(files, how)
 
 
 def _remembered(manifest: Manifest) -> "Choice | None":
