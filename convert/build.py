@@ -3,7 +3,7 @@
 import datetime as dt
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
@@ -29,6 +29,7 @@ from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.device import this_device
 from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
 from edgepack.runtime.manifest import Card
+from edgepack.runtime.states import States
 from edgepack.runtime.tensor import Array, TensorSpec
 from edgepack.runtime.timing import measure, measure_interleaved
 
@@ -56,6 +57,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     opset: int | None = None,
     min_onnxruntime: str | None = None,
     lift_all: bool = False,
+    states: Mapping[str, str] | None = None,
     name: str | None = None,
     card: Card | str | os.PathLike[str] | None = None,
     signature: str | None = None,
@@ -84,6 +86,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         min_onnxruntime: The oldest ONNX Runtime that must read the ONNX files, such as `"1.12"`.
         lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
             of those that no engine runs.
+        states: For a model that is given its own state back: the name of each such input, and of the output that is
+            its next value. A session fills them with zeros, and `session.stream()` keeps them.
         name: The pack's name; else the card's, else the model's.
         card: What the steps, labels and meanings are; found beside the model file as `NAME.card.json` by itself.
         signature: Which signature of a SavedModel; None is `serving_default`, or the only one.
@@ -126,6 +130,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         judged = _judged(evaluation, calibrating, source, lifted)
         question = _question(source, judged, lifted, max_drop)
         source = lifted.rest if lifted else source
+        States(source.inputs, source.outputs, states or {})  # pairs that cannot be are refused before the long work
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
@@ -141,6 +146,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
         provenance=_provenance(plan, card, calibrating, judged) | _origin(model, lifted),
+        states=dict(states or {}),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)

@@ -1,5 +1,6 @@
 """The commands `convert` and `verify`: thin skins over `convert_model`, the runtime's `verify` and `bisect`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -33,6 +34,7 @@ def convert(  # noqa: PLR0913 - one option each
     opset: int | None = None,
     min_onnxruntime: str | None = None,
     lift: Switch = False,
+    state: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     name: str | None = None,
     card: Path | None = None,
     signature: str | None = None,
@@ -64,6 +66,8 @@ def convert(  # noqa: PLR0913 - one option each
         lift: Make steps of Rescaling, Normalization, Resizing, CenterCrop, Discretization and spectrograms at the
             model's edge too, not only of the layers that no engine runs (TextVectorization, StringLookup, Hashing, and
             their like).
+        state: An input that is the model's own state and the output that is its next value, as input=output; once
+            for each. A session begins it with zeros, and session.stream() keeps it.
         name: The pack's name; by default the card's or the file's.
         card: The model's card with steps and labels; by default NAME.card.json beside the model.
         signature: Which signature of a SavedModel; by default serving_default, or the only one.
@@ -86,7 +90,7 @@ def convert(  # noqa: PLR0913 - one option each
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
             max_drop=max_drop, batch=_batch(batch), input_shapes=read_texts(input_shape), opset=opset,
-            min_onnxruntime=min_onnxruntime, lift_all=lift, name=name, card=card,
+            min_onnxruntime=min_onnxruntime, lift_all=lift, states=_pairs(state), name=name, card=card,
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
         advance(len(report.results))
@@ -109,6 +113,13 @@ def convert(  # noqa: PLR0913 - one option each
     for path in (report.output, *map(str, written)):
         console.show(f"wrote {path}")
     return 0
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    for text in texts:
+        if not all(text.partition("=")):
+            raise InputError(f"state {text!r} is no input=output")
+    return dict(text.split("=", 1) for text in texts)
 
 
 def verify(

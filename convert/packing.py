@@ -75,6 +75,7 @@ def write(
         provenance=report.provenance,
         steps=steps,
         labels=card.labels if card else {},
+        states=dict(report.states),
     )
     write_pack(f"{plan.output}/" if plan.as_folder else plan.output, manifest, files, force=force)
 

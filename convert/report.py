@@ -76,6 +76,8 @@ class Report(msgspec.Struct, frozen=True):
     """What was done to layers on the way, a line each."""
     results: tuple[Result, ...]
     provenance: dict[str, Any]
+    states: dict[str, str] = {}
+    """Inputs that are the model's own state, each with the output that is its next value."""
 
     @property
     def passed(self) -> tuple[Result, ...]:

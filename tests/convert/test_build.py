@@ -333,3 +333,26 @@ def test_the_exact_gelu_is_written_for_both_formats(keras: Any, tmp_path: Path) 
     model = keras.Model(inputs, keras.layers.Dense(4, activation="gelu", name="y")(inputs))
     report = convert_model(model, tmp_path / "m.edgepack")
     assert [one.variant for one in report.passed] == ["tflite-float32", "onnx-float32"]
+
+
+def test_a_model_that_is_given_its_state_back_streams(tmp_path: Path) -> None:
+    import keras
+
+    x, before = keras.Input((1, 3), name="x"), keras.Input((4,), name="before")
+    y, after = keras.layers.GRU(4, return_state=True)(x, initial_state=before)
+    model = keras.Model([x, before], {"y": y, "after": after})
+    whole = keras.Sequential([keras.Input((5, 3)), layer := keras.layers.GRU(4)])
+    layer.set_weights(model.get_weights())
+    report = convert_model(model, tmp_path / "m.edgepack", states={"before": "after"})
+    assert report.states == {"before": "after"}
+    steps = np.random.default_rng(0).normal(size=(1, 5, 3)).astype(np.float32)
+    for variant in ("onnx-float32", "tflite-float32"):
+        with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session, session.stream() as stream:
+            found = [stream.run(steps[:, at : at + 1])["y"] for at in range(5)]
+        np.testing.assert_allclose(found[-1], whole.predict(steps, verbose=0), atol=1e-5)
+
+
+def test_a_state_that_is_no_input_is_refused_before_anything_is_built(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"states pairs 'h' with 'y'; it takes inputs"):
+        convert_model(toy.model, tmp_path / "m.edgepack", states={"h": "y"})
+    assert not list(tmp_path.iterdir())
