@@ -22,7 +22,7 @@ RUNTIME_LEVELS = (
     "tensor writing",
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_plugins engines.litert_providers",
+    "batches hotpath engines.onnx_plugins engines.onnx_place engines.litert_providers",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding",
     "steps.lookup wide",
     "steps.categories",
@@ -53,6 +53,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.cli": {"cyclopts"},
     "edgepack.runtime.steps.image": {"PIL"},
     "edgepack.runtime.engines.onnx": {"onnxruntime"},
+    "edgepack.runtime.engines.onnx_binding": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_plugins": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
 }
