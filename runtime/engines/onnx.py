@@ -39,7 +39,11 @@ class OnnxEngine:
             )
         library = f"ONNX Runtime {onnxruntime.__version__}"
         if opening.provider == CPU:
-            self._place = Place("cpu", frozenset({CPU}), ((CPU, dict(opening.options)),))
+            if opening.options:  # ONNX Runtime passes over them without a word
+                raise EngineError(
+                    f"{CPU} takes no options, got {', '.join(map(repr, opening.options))}; leave them out"
+                )
+            self._place = Place("cpu", frozenset({CPU}), ((CPU, {}),))
             self._session = _open(onnxruntime, data, opening, self._place)
         else:
             self._place, self._session = _open_elsewhere(onnxruntime, data, opening)
