@@ -22,7 +22,7 @@ RUNTIME_LEVELS = (
     "tensor writing",
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_plugins engines.onnx_place engines.litert_providers",
+    "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words engines.litert_providers",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding",
     "steps.lookup wide",
     "steps.categories",

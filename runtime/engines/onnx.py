@@ -1,7 +1,6 @@
 """ONNX Runtime."""
 
 import contextlib
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -20,9 +19,6 @@ _DTYPES = {
     "tensor(float16)": "float16",
     **{f"tensor({sign}int{bits})": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
-
-# `/onnxruntime_src/core/x.cc:71 virtual T f(...) condition was false. `, up to the words behind
-_SOURCE = r"(?s)/\S+\.(?:cc|h):\d+ .*?(?:was false\. |(?=\[ONNXRuntimeError\])|(?=Error creating execution provider))"
 
 
 class OnnxEngine:
@@ -185,13 +181,12 @@ def _open(
         listed = list(where.listed) or None
         return onnxruntime.InferenceSession(data, options, providers=listed, enable_fallback=0)
     except Exception as error:
+        from edgepack.runtime.engines.onnx_words import in_words
+
         place = "" if opening.provider == CPU else f" on {opening.provider}"
-        raise EngineError(f"ONNX Runtime {onnxruntime.__version__} refuses the file{place}: {_words(error)}") from error
-
-
-def _words(error: Exception) -> str:
-    """What ONNX Runtime says, without the places in its source that stand before."""
-    return one_line(re.sub(_SOURCE, "", str(error)))
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses the file{place}: {in_words(error)}"
+        ) from error
 
 
 def _options(onnxruntime: Any, opening: Opening, where: Place) -> Any:

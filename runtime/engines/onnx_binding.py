@@ -1,4 +1,4 @@
-"""Run an ONNX Runtime session into arrays that the caller keeps: nothing is allocated, nothing is copied.
+"""Run an ONNX Runtime session into arrays that the caller keeps: nothing is allocated, and no result is copied.
 
 What binds arrays to a session costs more than a small net's run, so that each thread keeps its own bindings: an array
 that comes again is not bound again.

@@ -4,7 +4,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -16,6 +16,7 @@ from edgepack.runtime.engines import onnx_plugins
 from edgepack.runtime.engines.base import Look, Offer, Opening
 from edgepack.runtime.engines.onnx_place import CPU, Place
 from edgepack.runtime.engines.onnx_plugins import Plugin
+from edgepack.runtime.engines.onnx_words import in_words
 from edgepack.runtime.errors import EngineError, one_line
 
 
@@ -121,14 +122,15 @@ def place(opening: Opening) -> Place:
     name = opening.provider
     row = _KNOWN.get(name)
     options = _options(row, opening)
+    turn = _TURN if row and row.in_turn else None
     if plugin := onnx_plugins.plugins().get(name):
-        return _place_of_plugin(plugin, row, options, tuple(opening.options))
+        return _place_of_plugin(plugin, row, options, tuple(opening.options))._replace(turn=turn)
     if why := _not_compiled_in(row, name):
         raise EngineError(f"{name} is not here: {why}")
     kind = row.kind if row else "cpu"
     if name == "OpenVINOExecutionProvider":
         kind = options.setdefault("device_type", "GPU").partition("_")[0].partition(".")[0].lower()
-    return Place(kind, frozenset({name}), ((name, options),), options=options)
+    return Place(kind, frozenset({name}), ((name, options),), options=options, turn=turn)
 
 
 def _options(row: _Row | None, opening: Opening) -> dict[str, str]:
@@ -153,8 +155,7 @@ def _place_of_plugin(plugin: Plugin, row: _Row | None, options: dict[str, str], 
     device = _best(found, row.kind if row else _guess(plugin))
     kind = row.kind if row and row.simulates else device.device.type.name.lower()
     version = device.ep_metadata.get("version", "")
-    turn = _TURN if row and row.in_turn else None
-    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip(), turn)
+    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip())
 
 
 def _best(found: tuple[Any, ...], kind: str) -> Any:
@@ -172,7 +173,7 @@ def _guess(plugin: Plugin) -> str:
     return "npu" if _NPU.search(text) else "gpu" if _GPU.search(text) else "cpu"
 
 
-def _ways(row: _Row | None, plugin: Plugin | None) -> tuple[Any, Any]:
+def _ways(row: _Row | None, plugin: Plugin | None) -> tuple[Callable[[], str], Callable[[], Look]]:
     """`missing` and `look` of an offer."""
     return partial(_missing, row, plugin), partial(_look, row.name if row else plugin.name if plugin else "", row)
 
@@ -233,7 +234,7 @@ def _try(name: str) -> tuple[Place, tuple[str, ...]]:
             options.add_provider_for_devices(list(found.devices), dict(found.options))
         session = onnxruntime.InferenceSession(_TINY, options, providers=list(found.listed) or None, enable_fallback=0)
     except Exception as error:
-        raise EngineError(f"it cannot be opened: {one_line(error)}") from error
+        raise EngineError(f"it cannot be opened: {in_words(error)}") from error
     return found, tuple(session.get_providers())
 
 
