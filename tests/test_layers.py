@@ -22,7 +22,7 @@ RUNTIME_LEVELS = (
     "tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_plugins engines.litert_providers trials",
+    "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words engines.litert_providers trials",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding",
     "steps.lookup wide",
     "steps.categories",
@@ -56,6 +56,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.choose_cli": {"cyclopts"},
     "edgepack.runtime.steps.image": {"PIL"},
     "edgepack.runtime.engines.onnx": {"onnxruntime"},
+    "edgepack.runtime.engines.onnx_binding": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_plugins": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
 }

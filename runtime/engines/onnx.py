@@ -1,14 +1,12 @@
 """ONNX Runtime."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from edgepack.runtime.chatter import stdout_to_stderr
 from edgepack.runtime.engines.base import EngineName, Opening, closed
-from edgepack.runtime.engines.onnx_binding import Binder
 from edgepack.runtime.engines.onnx_file import batch_names, keeps_tensors_elsewhere
-from edgepack.runtime.engines.onnx_providers import CPU, Place, in_words, kind_of, place
+from edgepack.runtime.engines.onnx_place import CPU, Place
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
@@ -36,38 +34,36 @@ class OnnxEngine:
                 "onnx.save(onnx.load(path), path)"
             )
         library = f"ONNX Runtime {onnxruntime.__version__}"
-        on_cpu = opening.provider == CPU
-        with contextlib.nullcontext() if on_cpu else stdout_to_stderr():
-            self._place = place(opening)
-            try:
-                with self._place.turn or contextlib.nullcontext():
-                    self._session = _open(onnxruntime, data, opening, self._place)
-                self.inputs = tuple(map(_spec, self._session.get_inputs()))
-                self.outputs = tuple(map(_spec, self._session.get_outputs()))
-            except Exception as error:
-                where = "" if on_cpu else f" on {opening.provider}"
-                raise EngineError(f"{library} refuses the file{where}: {in_words(error)}") from error
+        if opening.provider == CPU:
+            if opening.options:  # ONNX Runtime passes over them without a word
+                raise EngineError(
+                    f"{CPU} takes no options, got {', '.join(map(repr, opening.options))}; leave them out"
+                )
+            self._place = Place("cpu", frozenset({CPU}), ((CPU, {}),))
+            self._session = _open(onnxruntime, data, opening, self._place)
+        else:
+            self._place, self._session = _open_elsewhere(onnxruntime, data, opening)
+        try:
+            self.inputs = tuple(map(_spec, self._session.get_inputs()))
+            self.outputs = tuple(map(_spec, self._session.get_outputs()))
+        except EngineError as error:
+            raise EngineError(f"{library} refuses the file: {error}") from error
         self.name = EngineName("onnx", f"{library} with {self._place.version}" if self._place.version else library)
         self._operators = _operators(self._session)
-        if not on_cpu:
-            self._check_taken(opening.provider)
         self._providers: Sequence[str] = self._session.get_providers()
+        if opening.provider != CPU:
+            self._check_taken(opening.provider)
+        self._names = [spec.name for spec in self.outputs]
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
-        inner = getattr(self._session, "_sess", None)
-        run = _in_turn(getattr(inner, "run", self._session.run), self._place)
-        names = [spec.name for spec in self.outputs]
-        options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
-        self._run, self._names, self._options = run, names, options
-        self.run_into: Callable[[Mapping[str, Array], Sequence[Array]], None] = Binder(
-            onnxruntime, inner, options, (self.inputs, self.outputs), lambda feeds: run(names, feeds, options),
-            bind=on_cpu,
-        ).run_into  # fmt: skip
+        self._run = _in_turn(getattr(getattr(self._session, "_sess", None), "run", self._session.run), self._place)
+        self._options = onnxruntime.RunOptions()  # without one, ONNX Runtime makes one for each run: 0.9 µs
+        self._run_into: Callable[[Mapping[str, Array], Sequence[Array]], None] | None = None
 
     @property
     def provider(self) -> str:
         """Where it runs, by the provider that was given most operators."""
         most = max(self.placement.items(), key=lambda item: item[1], default=(CPU, 0))[0]
-        return self._place.kind if most in self._place.names else kind_of(most)
+        return self._place.kind if most in self._place.names else "cpu"
 
     @property
     def placement(self) -> Mapping[str, int]:
@@ -98,10 +94,34 @@ class OnnxEngine:
             raise EngineError(f"ONNX Runtime failed on these inputs: {one_line(error)}") from error
         return outputs
 
+    def run_into(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
+        """Run once into arrays of the caller, which are in the order of the file's outputs.
+
+        On the CPU nothing is allocated, and the thread holds the arrays that came last until others come or the engine
+        is closed; elsewhere the results are copied.
+
+        Raises:
+            InputError: An array is not C-contiguous, writable, or of its output's type and shape.
+            EngineError: The engine failed while running, or comes to other shapes.
+        """
+        if self._run_into is None:
+            self._run_into = self._binder()
+        self._run_into(feeds, outputs)
+
+    def _binder(self) -> Callable[[Mapping[str, Array], Sequence[Array]], None]:
+        """What runs into arrays, made when it is first asked for: few sessions are."""
+        from edgepack.runtime.engines.onnx_binding import Binder
+
+        run, names, options = self._run, self._names, self._options
+        return Binder(
+            getattr(self._session, "_sess", None), options, (self.inputs, self.outputs),
+            lambda feeds: run(names, feeds, options), bind=self._place.names == {CPU},
+        ).run_into  # fmt: skip
+
     def close(self) -> None:
         """Give the memory back; a run that is under way ends first."""
         with self._place.turn or contextlib.nullcontext():
-            self._run = self.run_into = closed
+            self._run = self._run_into = closed
             self._session = None
 
     def _check_taken(self, provider: str) -> None:
@@ -130,20 +150,43 @@ def _in_turn(run: Callable[..., Any], where: Place) -> Callable[..., Any]:
     return wait_and_run
 
 
-def _open(onnxruntime: Any, data: bytes, opening: Opening, where: Place) -> Any:
-    """A session; elsewhere than on the CPU its batch is fixed at 1 where the whole file follows that."""
-    names, denotations = (frozenset[str](), frozenset[str]()) if opening.provider == CPU else batch_names(data)
-    options = _options(onnxruntime, opening, where)
-    for name in names:
-        options.add_free_dimension_override_by_name(name, 1)
-    for denotation in denotations:
-        options.add_free_dimension_override_by_denotation(denotation, 1)
-    session = _session(onnxruntime, data, options, where)
-    if names or denotations:
-        values = (*session.get_inputs(), *session.get_outputs())
-        if any(not value.shape or value.shape[0] != 1 for value in values):  # rows could not be taken one by one
-            session = _session(onnxruntime, data, _options(onnxruntime, opening, where), where)
-    return session
+def _open_elsewhere(onnxruntime: Any, data: bytes, opening: Opening) -> tuple[Place, Any]:
+    """A session on another provider than the CPU's own; its batch is fixed at 1 where the whole file follows that."""
+    from edgepack.runtime.chatter import stdout_to_stderr
+    from edgepack.runtime.engines.onnx_providers import place
+
+    names, denotations = batch_names(data)
+    with stdout_to_stderr():
+        where = place(opening)
+        with where.turn or contextlib.nullcontext():
+            session = _open(onnxruntime, data, opening, where, names, denotations)
+            values = (*session.get_inputs(), *session.get_outputs())
+            fixed = all(value.shape and value.shape[0] == 1 for value in values)
+            if (names or denotations) and not fixed:  # rows could not be taken one by one
+                session = _open(onnxruntime, data, opening, where)
+            return where, session
+
+
+def _open(
+    onnxruntime: Any, data: bytes, opening: Opening, where: Place, names: Iterable[str] = (),
+    denotations: Iterable[str] = (),
+) -> Any:  # fmt: skip
+    """A session, with 1 as the size of the axes that are named."""
+    try:
+        options = _options(onnxruntime, opening, where)
+        for name in names:
+            options.add_free_dimension_override_by_name(name, 1)
+        for denotation in denotations:
+            options.add_free_dimension_override_by_denotation(denotation, 1)
+        listed = list(where.listed) or None
+        return onnxruntime.InferenceSession(data, options, providers=listed, enable_fallback=0)
+    except Exception as error:
+        from edgepack.runtime.engines.onnx_words import in_words
+
+        place = "" if opening.provider == CPU else f" on {opening.provider}"
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses the file{place}: {in_words(error)}"
+        ) from error
 
 
 def _options(onnxruntime: Any, opening: Opening, where: Place) -> Any:
@@ -165,11 +208,6 @@ def _options(onnxruntime: Any, opening: Opening, where: Place) -> Any:
     if where.devices:
         options.add_provider_for_devices(list(where.devices), dict(where.options))
     return options
-
-
-def _session(onnxruntime: Any, data: bytes, options: Any, where: Place) -> Any:
-    listed = list(where.listed) or None
-    return onnxruntime.InferenceSession(data, options, providers=listed, enable_fallback=0)
 
 
 def _operators(session: Any) -> dict[str, list[str]] | None:

@@ -1,4 +1,4 @@
-"""Run an ONNX Runtime session into arrays that the caller keeps: nothing is allocated, nothing is copied.
+"""Run an ONNX Runtime session into arrays that the caller keeps: nothing is allocated, and no result is copied.
 
 What binds arrays to a session costs more than a small net's run, so that each thread keeps its own bindings: an array
 that comes again is not bound again.
@@ -25,7 +25,6 @@ class Binder:
 
     def __init__(
         self,
-        onnxruntime: Any,
         session: Any,
         options: Any,
         specs: tuple[Sequence[TensorSpec], Sequence[TensorSpec]],
@@ -36,15 +35,14 @@ class Binder:
         """Take a session.
 
         Args:
-            onnxruntime: The module.
-            session: Its session, the inner one that is compiled; None where that cannot be had.
+            session: ONNX Runtime's session, the inner one that is compiled; None where that cannot be had.
             options: Options of a run (`RunOptions`).
             specs: Inputs and outputs of the file.
             run: The run that makes its own outputs, for arrays that cannot be bound.
             bind: Whether arrays may be bound: elsewhere than on the CPU an input is copied when it is bound, so that
                 what is written into it later would not be seen.
         """
-        self._onnxruntime, self._session, self._options, self._run = onnxruntime, session, options, run
+        self._session, self._options, self._run = session, options, run
         self._inputs, self._outputs = specs
         texts = any(spec.dtype == "string" for part in specs for spec in part)
         self._can_bind = bind and not texts and hasattr(session, "run_with_iobinding")
@@ -74,7 +72,7 @@ class Binder:
         calls = self._kept.calls
         calls.pop(id(outputs[0]), None)
         bound = _Bound(self._session, self._options, self._inputs, outputs)
-        if not (self._can_bind and bound.bind(self._onnxruntime, self._outputs, feeds)):
+        if not (self._can_bind and bound.bind(self._outputs, feeds)):
             self._copy(feeds, outputs)
             return
         bound(feeds, outputs)
@@ -116,8 +114,10 @@ class _Bound:
         self._outputs = tuple((array, array.shape) for array in outputs)
         self._sources: dict[str, tuple[Array, tuple[int, ...], bool]] = {}
 
-    def bind(self, onnxruntime: Any, specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> bool:
+    def bind(self, specs: Sequence[TensorSpec], feeds: Mapping[str, Array]) -> bool:
         """Bind everything; False where an input cannot be."""
+        import onnxruntime
+
         self._binding = onnxruntime.capi._pybind_state.SessionIOBinding(self._session)
         memory = onnxruntime.OrtDevice.make("cpu", 0)._get_c_device()
         for spec, (array, shape) in zip(specs, self._outputs, strict=True):

@@ -20,7 +20,7 @@ _FIXED_BYTES = {1: 8, 5: 4}
 _GRAPH, _INPUT, _TO_AXES, _PARAMETER, _DENOTATION = 7, 11, (2, 1, 2, 1), 2, 3
 
 # What exporters call a batch: ours and PyTorch's guides `batch`, tf2onnx `unk__12`, the ONNX model zoo `N`.
-_BATCH = re.compile(r"batch|^unk__\d+$|^n$", re.IGNORECASE)
+_BATCH = r"(?i)batch|^unk__\d+$|^n$"
 
 
 def keeps_tensors_elsewhere(data: bytes) -> bool:
@@ -52,7 +52,7 @@ def batch_names(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
     for value in _fields(memoryview(data), _GRAPH, _INPUT):
         axes = [(_text(axis, _PARAMETER), _text(axis, _DENOTATION)) for axis in _fields(value, *_TO_AXES)]
         for place, (name, denotation) in enumerate(axes):
-            if place or not _BATCH.search(name):
+            if place or not re.search(_BATCH, name):
                 others.add(name)
             else:
                 leading.add(name)

@@ -39,7 +39,7 @@ class Plugin:
 
 def plugins() -> Mapping[str, Plugin]:
     """Every plugin that is installed, by the name of its provider; ONNX Runtime itself is not imported."""
-    found = (_plugin(module) for module in sorted(_modules()))
+    found = (_plugin(module) for module in sorted(set(_modules())))
     return {plugin.name: plugin for plugin in found}
 
 

@@ -4,8 +4,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
@@ -15,10 +14,10 @@ from edgepack.runtime import vulkan
 from edgepack.runtime.chatter import stdout_to_stderr
 from edgepack.runtime.engines import onnx_plugins
 from edgepack.runtime.engines.base import Look, Offer, Opening
+from edgepack.runtime.engines.onnx_place import CPU, Place
 from edgepack.runtime.engines.onnx_plugins import Plugin
+from edgepack.runtime.engines.onnx_words import in_words
 from edgepack.runtime.errors import EngineError, one_line
-
-CPU = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,33 +95,11 @@ _SYSTEMS = {"darwin": "macOS", "win32": "Windows", "android": "Android"}
 _GPU = re.compile(r"gpu|cuda|rocm|hip|metal|mlx|vulkan|directml|dml|tensorrt|opencl|ggml", re.IGNORECASE)
 _NPU = re.compile(r"npu|qnn|htp|tpu|vitis|hailo|ethos|neuron", re.IGNORECASE)
 
-# `/onnxruntime_src/core/x.cc:71 virtual T f(...) condition was false. `, up to the words behind
-_SOURCE = re.compile(
-    r"/\S+\.(?:cc|h):\d+ .*?(?:was false\. |(?=\[ONNXRuntimeError\])|(?=Error creating execution provider))", re.DOTALL
-)
-
 # y = relu(x), float32 (1, 4), opset 13: the least that a provider can be tried with
 _TINY = (
     b'\x08\x08:;\n\x0c\n\x01x\x12\x01y"\x04Relu\x12\x01gZ\x13\n\x01x\x12\x0e\n\x0c\x08\x01\x12\x08\n\x02\x08\x01\n'
     b"\x02\x08\x04b\x13\n\x01y\x12\x0e\n\x0c\x08\x01\x12\x08\n\x02\x08\x01\n\x02\x08\x04B\x04\n\x00\x10\r"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a session is to run, in ONNX Runtime's own terms."""
-
-    kind: str
-    names: frozenset[str]
-    """The names that its operators are counted under."""
-    listed: tuple[tuple[str, dict[str, str]], ...] = ()
-    """What `InferenceSession` takes as `providers`; empty for a plugin."""
-    devices: tuple[Any, ...] = ()
-    """What `SessionOptions.add_provider_for_devices` takes; empty for what is compiled in."""
-    options: Mapping[str, str] = field(default_factory=dict)
-    version: str = ""
-    turn: AbstractContextManager[object] | None = None
-    """What is held while anything of a session runs, is opened or closed; None where that needs nothing."""
 
 
 def offers() -> tuple[Offer, ...]:
@@ -137,34 +114,23 @@ def offers() -> tuple[Offer, ...]:
 
 
 def place(opening: Opening) -> Place:
-    """Load what a provider needs, and say how a session is put on it.
+    """Load what a provider other than the CPU's own needs, and say how a session is put on it.
 
     Raises:
         EngineError: It is not here, finds no device, or does not know an option.
     """
     name = opening.provider
-    if name == CPU:
-        return Place("cpu", frozenset({CPU}), ((CPU, dict(opening.options)),))
     row = _KNOWN.get(name)
     options = _options(row, opening)
+    turn = _TURN if row and row.in_turn else None
     if plugin := onnx_plugins.plugins().get(name):
-        return _place_of_plugin(plugin, row, options, tuple(opening.options))
+        return _place_of_plugin(plugin, row, options, tuple(opening.options))._replace(turn=turn)
     if why := _not_compiled_in(row, name):
         raise EngineError(f"{name} is not here: {why}")
     kind = row.kind if row else "cpu"
     if name == "OpenVINOExecutionProvider":
         kind = options.setdefault("device_type", "GPU").partition("_")[0].partition(".")[0].lower()
-    return Place(kind, frozenset({name}), ((name, options),), options=options)
-
-
-def in_words(error: Exception) -> str:
-    """What ONNX Runtime says, without the places in its source that stand before."""
-    return one_line(_SOURCE.sub("", str(error)))
-
-
-def kind_of(name: str) -> str:
-    """The kind of a provider that is known by name; what ONNX Runtime adds by itself runs on the CPU."""
-    return _KNOWN[name].kind if name in _KNOWN else "cpu"
+    return Place(kind, frozenset({name}), ((name, options),), options=options, turn=turn)
 
 
 def _options(row: _Row | None, opening: Opening) -> dict[str, str]:
@@ -189,8 +155,7 @@ def _place_of_plugin(plugin: Plugin, row: _Row | None, options: dict[str, str], 
     device = _best(found, row.kind if row else _guess(plugin))
     kind = row.kind if row and row.simulates else device.device.type.name.lower()
     version = device.ep_metadata.get("version", "")
-    turn = _TURN if row and row.in_turn else None
-    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip(), turn)
+    return Place(kind, frozenset({device.ep_name}), (), (device,), options, f"{plugin.name} {version}".strip())
 
 
 def _best(found: tuple[Any, ...], kind: str) -> Any:
@@ -208,7 +173,7 @@ def _guess(plugin: Plugin) -> str:
     return "npu" if _NPU.search(text) else "gpu" if _GPU.search(text) else "cpu"
 
 
-def _ways(row: _Row | None, plugin: Plugin | None) -> tuple[Any, Any]:
+def _ways(row: _Row | None, plugin: Plugin | None) -> tuple[Callable[[], str], Callable[[], Look]]:
     """`missing` and `look` of an offer."""
     return partial(_missing, row, plugin), partial(_look, row.name if row else plugin.name if plugin else "", row)
 

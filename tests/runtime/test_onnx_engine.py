@@ -1,6 +1,8 @@
 """What the ONNX engine does beside what all engines do: strictness, placement, and results in given arrays."""
 
+import gc
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -42,6 +44,11 @@ def test_the_cpu_takes_every_operator(strict: bool, spinning: bool) -> None:
     assert list(engine.placement) == [CPU]
     assert engine.placement[CPU] >= 1
     np.testing.assert_allclose(engine.run(given)[0], wanted["y"], atol=TOLERANCE)
+
+
+def test_options_that_the_cpu_would_pass_over_are_refused() -> None:
+    with pytest.raises(EngineError, match="CPUExecutionProvider takes no options, got 'bogus'"):
+        opened("mlp.onnx", options={"bogus": "1"})
 
 
 def test_a_provider_that_is_not_here_is_refused_not_replaced() -> None:
@@ -225,6 +232,28 @@ def test_threads_that_share_a_buffer_do_not_bring_the_process_down() -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: [engine.run_into({"x": x}, [y]) for _ in range(200)], range(4)))
     np.testing.assert_allclose(y, engine.run({"x": x})[0], atol=TOLERANCE)
+
+
+def test_an_engine_that_nobody_holds_is_freed_at_once() -> None:
+    engine, y = opened("mlp.onnx"), np.empty((1, 3), np.float32)
+    engine.run_into({"x": np.zeros((1, 4), np.float32)}, [y])
+    watched = weakref.ref(engine._session)
+    gc.disable()
+    try:
+        del engine
+        assert watched() is None
+    finally:
+        gc.enable()
+
+
+def test_a_closed_engine_holds_no_buffer() -> None:
+    engine, y = opened("mlp.onnx"), np.empty((1, 3), np.float32)
+    engine.run_into({"x": np.zeros((1, 4), np.float32)}, [y])
+    watched = weakref.ref(y)
+    del y
+    assert watched() is not None
+    engine.close()
+    assert watched() is None
 
 
 def test_a_closed_engine_writes_no_more() -> None:

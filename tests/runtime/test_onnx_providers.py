@@ -9,6 +9,7 @@ from edgepack.runtime import engines
 from edgepack.runtime.engines import Opening
 from edgepack.runtime.engines.onnx_file import batch_names
 from edgepack.runtime.engines.onnx_providers import offers, place
+from edgepack.runtime.engines.onnx_words import in_words
 from edgepack.runtime.errors import EngineError
 from tests.conftest import Child
 from tests.zoo.packs import ZOO
@@ -161,6 +162,26 @@ def test_the_names_of_a_free_batch_are_read_from_the_file(name: str, names: set[
 @pytest.mark.parametrize("data", [b"", b"no file", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"])
 def test_a_file_that_is_none_has_no_batch(data: bytes) -> None:
     assert batch_names(data) == (set(), set())
+
+
+def test_a_batch_without_a_name_is_known_by_its_denotation() -> None:
+    from onnx import TensorProto, helper
+
+    value = helper.make_tensor_value_info("x", TensorProto.FLOAT, [None, 4])
+    value.type.tensor_type.shape.dim[0].denotation = "DATA_BATCH"
+    data = helper.make_model(helper.make_graph([], "g", [value], [value])).SerializeToString()
+    assert batch_names(data) == (set(), {"DATA_BATCH"})
+
+
+def test_what_onnx_runtime_says_is_left_without_its_source() -> None:
+    said = (
+        "/onnxruntime_src/core/ep.cc:71 virtual T f(const A&) Error creating execution provider: "
+        "[ONNXRuntimeError] : 11 : EP_FAIL : /onnxruntime_src/gpu.cc:136 g::Init(const C&)::<lambda()> "
+        "status == Success was false. Failed to get an adapter: none"
+    )
+    assert in_words(RuntimeError(said)) == (
+        "Error creating execution provider: [ONNXRuntimeError] : 11 : EP_FAIL : Failed to get an adapter: none"
+    )
 
 
 def test_an_axis_that_is_not_called_a_batch_is_left_free() -> None:
