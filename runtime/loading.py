@@ -168,16 +168,17 @@ def _open_first(files: Sequence[_File], how: _How) -> Session:
     reasons: list[str] = []
     errors: list[EngineError | ProviderError] = []
     for name in how.providers:
-        found = [(file, offer) for file in files for offer in providers.fitting(file.engine, name)]
+        fitting = [(file, offer) for file in files for offer in providers.fitting(file.engine, name)]
+        found = [(file, offer) for file, offer in fitting if not offer.missing()]
         if not found:
-            tried = ", ".join(dict.fromkeys(file.engine for file in files))
-            errors.append(ProviderError(name, f"engine {tried} has none", ["cpu"]))
-            reasons.append(f"provider {name!r}: engine {tried} has none")
+            why = _missing(name, files, [offer for _, offer in fitting])
+            errors.append(ProviderError(name, why, ["cpu"]))
+            reasons.append(f"provider {name!r}: {why}")
         for file, offer in found:
             try:
                 return _open(file, offer, how, tuple(reasons))
             except (EngineError, ProviderError) as error:
-                if how.strict and not (offer.missing() and len(found) > 1):
+                if how.strict:
                     raise
                 errors.append(error)
                 reasons.append(f"{file.where(offer)}: {error.why if isinstance(error, ProviderError) else error}")
@@ -190,6 +191,17 @@ def _open_first(files: Sequence[_File], how: _How) -> Session:
     raise EngineError(f"nothing in {files[0].path} runs here: {'; '.join(reasons)}") from errors[0]
 
 
+def _missing(name: str, files: Sequence[_File], offers: Sequence[Offer]) -> str:
+    """Why no engine of the files has a provider of that name here."""
+    tried = ", ".join(dict.fromkeys(file.engine for file in files))
+    known = dict.fromkeys(offer.name for offer in offers)
+    if not known:
+        return f"engine {tried} has none"
+    if len(known) == 1:
+        return offers[0].missing()
+    return f"engine {tried} has none here of {', '.join(known)}; edgepack devices says how to get them"
+
+
 def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Session:
     """One file on one provider, proved on the golden samples.
 
@@ -197,8 +209,6 @@ def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Sess
         ProviderError: The provider cannot run here, or takes its process down.
         EngineError: The engine refuses the file, or gives other answers.
     """
-    if why := offer.missing():
-        raise ProviderError(offer.name, why, ["cpu"])
     data = file.read()
     way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
     device = "" if how.trusted else _device_for(file, data, way)
@@ -228,13 +238,11 @@ def _device_for(file: _File, data: bytes, way: Way) -> str:
 
 
 def _elsewhere(opened: Engine, offer: Offer) -> str:
-    """Which operators another provider runs than the one that was wanted; empty where none does."""
+    """Which kinds of operators another provider runs than the one that was wanted; empty where none does."""
     others: Sequence[str] = getattr(opened, "elsewhere", ())
     if not others:
         return ""
-    total = sum(opened.placement.values())
-    kinds = ", ".join(dict.fromkeys(others))
-    return f"{offer.name} leaves {len(others)} of {total} operators to the CPU: {kinds}"
+    return f"{offer.name} leaves some operators to the CPU: {', '.join(dict.fromkeys(others))}"
 
 
 def _check_goldens(session: Session, file: _File, offer: Offer, how: _How) -> None:

@@ -53,7 +53,7 @@ print(json.dumps({
 
 _LOOK = """
 import json, sys
-from dataclasses import asdict
+from msgspec.structs import asdict
 from edgepack.runtime.engines import offers
 offer = {offer.name: offer for offer in offers("onnx")}[sys.argv[1]]
 print(json.dumps({"missing": offer.missing(), **asdict(offer.look())}))
