@@ -100,7 +100,7 @@ def _enumerate(loader: Any) -> tuple[VulkanDevice, ...] | int:
         code = loader.vkEnumeratePhysicalDevices(instance, ctypes.byref(count), handles)
         if code < 0:  # above 0: there are more than were asked for
             return int(code)
-        return tuple(_describe(loader, handle) for handle in handles[: count.value])
+        return tuple(_describe(loader, handle) for handle in handles[: count.value] if handle)
     finally:
         loader.vkDestroyInstance(instance, None)
 
