@@ -1,8 +1,7 @@
 """Where LiteRT can execute: the interpreter with XNNPACK, its accelerators, and delegates of others."""
 
 from edgepack.runtime.engines.base import Offer
-
-CPU = "XNNPACK"
+from edgepack.runtime.engines.litert_library import CPU
 
 
 def offers() -> tuple[Offer, ...]:
