@@ -1,7 +1,7 @@
 """LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
@@ -78,7 +78,6 @@ class LitertEngine:
         self._pool = Pool(
             Lane(self._plan, interpreter), partial(Lane, self._plan), 1 if self._delegate else usable_cores()
         )
-        self._idle = self._pool.idle
 
     @property
     def provider(self) -> str:
@@ -114,19 +113,16 @@ class LitertEngine:
         left = sorted({*self.undelegated} - _ROW_BY_ROW)
         if left or "XNNPACK" not in self.placement:
             raise EngineError(f"{self.name.description} resizes no file with {', '.join(left) or 'unknown operators'}")
-        lane = self._take()
-        try:
-            needed = len(self._data) + rows * lane.ask(_activation_bytes)
-        finally:
-            self._give(lane)
+        needed = len(self._data) + rows * self._in_lane(lambda lane: lane.ask(_activation_bytes))
         if needed > _MOST_WIDE_BYTES:
             raise EngineError(f"{rows} rows at once would take {needed:,} bytes; at most {_MOST_WIDE_BYTES:,} are used")
         return LitertEngine(self._data, self._opening, rows=rows)
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
-        try:  # this is `_take`, `_give` and no more: a call of a method is a twentieth of the smallest run
-            lane = self._idle.pop()
+        idle = self._pool.idle  # as in `_in_lane`, for a call less
+        try:
+            lane = idle.pop()
         except IndexError:
             lane = self._pool.another()
         try:
@@ -134,35 +130,35 @@ class LitertEngine:
         except (ValueError, RuntimeError) as error:
             raise self._failure(error) from error
         finally:
-            self._idle.append(lane)
+            idle.append(lane)
             if self._pool.wanted:
                 self._pool.wake()
 
     def run_into(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
         """Run once into arrays of the caller's, which are of the outputs' shapes and dtypes, in the file's order."""
-        lane = self._take()
         try:
-            lane.run_into(feeds, outputs)
+            self._in_lane(Lane.run_into, feeds, outputs)
         except (ValueError, RuntimeError, TypeError) as error:
             raise self._failure(error) from error
-        finally:
-            self._give(lane)
 
     def close(self) -> None:
         """Give the memory back; runs that are under way end first."""
         self._pool.close(Lane.close)
         self._data, self._plan = b"", replace(self._plan, open=closed)
 
-    def _take(self) -> Lane:
+    def _in_lane(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function makes of an interpreter that this thread has to itself."""
+        idle = self._pool.idle
         try:
-            return self._idle.pop()
+            lane = idle.pop()
         except IndexError:
-            return self._pool.another()
-
-    def _give(self, lane: Lane) -> None:
-        self._idle.append(lane)
-        if self._pool.wanted:
-            self._pool.wake()
+            lane = self._pool.another()
+        try:
+            return call(lane, *arguments)
+        finally:
+            idle.append(lane)
+            if self._pool.wanted:
+                self._pool.wake()
 
     def _failure(self, error: Exception) -> EngineError:
         if isinstance(error, EngineError):

@@ -17,14 +17,15 @@ class Pool(Generic[Thing]):
     A user takes from `idle`, asks `another` where that is empty, gives back to `idle`, and calls `wake` where that is
     `wanted`:
 
+        idle = pool.idle
         try:
-            thing = pool.idle.pop()
+            thing = idle.pop()
         except IndexError:
             thing = pool.another()
         try:
             ...
         finally:
-            pool.idle.append(thing)
+            idle.append(thing)
             if pool.wanted:
                 pool.wake()
 
@@ -33,7 +34,7 @@ class Pool(Generic[Thing]):
 
     def __init__(self, first: Thing, make: Callable[[], Thing], most: int) -> None:
         """Start with one thing; `make` makes more, until there are `most`."""
-        self.idle = deque([first])
+        self.idle: deque[Thing] = deque([first])
         self.wanted = False  # somebody waits, and nobody of those was woken who has not looked yet
         self._waiting = 0
         self._make, self._most, self._made, self._is_closed = make, most, 1, False
@@ -71,14 +72,17 @@ class Pool(Generic[Thing]):
         """End every thing, those in use when they are given back; nobody is handed one after."""
         with self._changed:
             self._is_closed, self._make = True, closed
+            idle, self.idle = self.idle, deque()  # who comes now finds nothing; else the fastest would go on for ever
             self._changed.notify_all()
+            self._waiting += 1
             while self._made:
                 self.wanted = True
                 try:
-                    end(self.idle.pop())
+                    end(idle.pop())
                     self._made -= 1
                 except IndexError:
                     self._changed.wait()
+            self._waiting -= 1
 
     def _next(self) -> Thing:
         """The next idle one; the condition is held, and let go of while there is none."""
@@ -94,5 +98,5 @@ class Pool(Generic[Thing]):
         finally:
             self._waiting -= 1
             self.wanted = self._waiting > 0
-            if self.wanted and self.idle:  # given back while the one that was woken had not looked yet
+            if self.wanted and (self.idle or self._is_closed):  # one was given back before the one woken had looked
                 self._changed.notify()
