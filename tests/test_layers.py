@@ -22,9 +22,10 @@ RUNTIME_LEVELS = (
     "tensor writing",
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_providers engines.litert_library engines.flatbuffer engines.pool",
+    "batches hotpath engines.onnx_providers engines.litert_library engines.flatbuffer engines.pool "
+    "engines.litert_chatter",
     "engines.delegation engines.onnx_file engines.tflite_file engines.tflite_state engines.litert_providers",
-    "engines.litert_lane steps.lookup wide",
+    "engines.litert_compiled engines.litert_lane steps.lookup wide",
     "steps.categories",
     "engines.litert_stream",
     "engines engines.onnx engines.litert steps pack",
@@ -54,6 +55,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.cli": {"cyclopts"},
     "edgepack.runtime.steps.image": {"PIL"},
     "edgepack.runtime.engines.onnx": {"onnxruntime"},
+    "edgepack.runtime.engines.litert_providers": {"openvino"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",

@@ -12,6 +12,7 @@ import numpy as np
 from edgepack.runtime.device import usable_cores
 from edgepack.runtime.engines import delegation, litert_library
 from edgepack.runtime.engines.base import Engine, EngineName, Opening, closed
+from edgepack.runtime.engines.litert_compiled import GPU, NPU, CompiledEngine
 from edgepack.runtime.engines.litert_lane import Lane, Plan
 from edgepack.runtime.engines.litert_library import DELEGATE, Library
 from edgepack.runtime.engines.litert_stream import LitertStream
@@ -29,6 +30,8 @@ _LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that canno
 
 def open_file(data: bytes, opening: Opening) -> Engine:
     """Open a TFLite file on one of LiteRT's providers; raises `EngineError` where it is refused."""
+    if opening.provider in {GPU, NPU}:
+        return CompiledEngine(data, opening, litert_library.installed())
     return LitertEngine(data, opening)
 
 
@@ -65,6 +68,7 @@ class LitertEngine:
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
         self.undelegated = tuple(delegation.remaining(operators))
         self.placement: Mapping[str, int] = self._placement(early, operators)
+        self._check_taken()
         self._state = state_of(data)
         self._plan = Plan(
             open=partial(_open, library, data, opening, rows),
@@ -164,6 +168,15 @@ class LitertEngine:
         if isinstance(error, EngineError):
             return error
         return EngineError(f"{self.name.description} failed on these inputs: {one_line(error)}")
+
+    def _check_taken(self) -> None:
+        """Refuse a delegate that takes nothing, and in strict mode one that leaves something."""
+        if not self._delegate:
+            return
+        (name, taken), *others = self.placement.items()
+        left = ", ".join(f"{other} {count}" for other, count in others)
+        if not taken or (self._opening.strict and others):
+            raise EngineError(f"delegate {name} takes {taken or 'none'} of the operators (the others: {left})")
 
     def _placement(
         self, early: Sequence[Mapping[str, Any]], operators: Sequence[Mapping[str, Any]]

@@ -31,7 +31,12 @@ class Library:
     @property
     def description(self) -> str:
         """Name and version."""
-        return f"{self.distribution} {version(self.distribution)}"
+        return f"{self.distribution} {self.version}"
+
+    @property
+    def version(self) -> str:
+        """The release that is installed."""
+        return version(self.distribution)
 
     def interpreter(self, data: bytes, opening: Opening) -> Any:
         """An interpreter of a file that an engine may see; its memory is not laid out.

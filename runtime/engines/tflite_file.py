@@ -9,6 +9,7 @@ from edgepack.runtime.engines import flatbuffer
 
 _MOST_TENSOR_BYTES = 2**31
 _MOST_AXES = 32
+_MOST_INPUTS = 1024  # that are looked at for free sizes
 
 METADATA = "edgepack"  # the name of the metadata entry that edgepack writes, JSON with text by name
 
@@ -56,6 +57,20 @@ def metadata(data: bytes) -> dict[str, str]:
         return msgspec.json.decode(content, type=dict[str, str])
     except (struct.error, OverflowError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return {}
+
+
+def has_free_sizes(data: bytes) -> bool:
+    """Whether an input of the first graph has a size that a run decides. The bytes are those that an engine may see."""
+    model = [*flatbuffer.places(data, flatbuffer.number(data, 0)), *[0] * 7]
+    graph = [*flatbuffer.places(data, flatbuffer.tables(data, model[2])[0]), *[0] * 7]
+    if not graph[0] or not graph[1]:
+        return False
+    tensors = flatbuffer.tables(data, graph[0])
+    for index in flatbuffer.numbers(data, graph[1] + flatbuffer.number(data, graph[1]), "i")[:_MOST_INPUTS]:
+        at = [*flatbuffer.places(data, tensors[index]), *[0] * 8][7] if 0 <= index < len(tensors) else 0
+        if at and -1 in flatbuffer.numbers(data, at + flatbuffer.number(data, at), "i")[:_MOST_AXES]:
+            return True
+    return False
 
 
 def _entry(data: bytes, name: bytes) -> bytes:
