@@ -13,14 +13,17 @@ def asked(provider: str | Sequence[str]) -> tuple[str, ...]:
     """The names that were asked for, best first.
 
     Args:
-        provider: `"auto"`, a kind (`"gpu"`), an engine's own name, or several of them.
+        provider: `"auto"`, a kind (`"gpu"`), an engine's own name, `"delegate:"` with the path of a library, or several
+            of them.
 
     Raises:
         UnknownNameError: A name that is none of these; the message lists those there are.
     """
     wanted = (provider,) if isinstance(provider, str) else tuple(provider)
     for name in wanted or ("",):
-        if name not in {"auto", *KINDS} and name not in known():
+        if name not in {"auto", *KINDS, *known()} and not any(
+            engines.takes_delegate(engine, name) for engine in engines.known()
+        ):
             raise UnknownNameError("provider", name, known())
     return tuple(dict.fromkeys(wanted))
 
@@ -36,6 +39,8 @@ def fitting(engine: str, name: str) -> tuple[Offer, ...]:
     own = engines.own_cpu(engine)
     if name in {"auto", "cpu", own}:
         return (Offer(own, "cpu"),)
+    if engines.takes_delegate(engine, name):
+        return (Offer(name, "npu"),)
     return tuple(offer for offer in engines.offers(engine) if name in {offer.name, offer.kind})
 
 

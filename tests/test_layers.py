@@ -22,10 +22,13 @@ RUNTIME_LEVELS = (
     "tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words engines.litert_providers trials",
-    "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding",
-    "steps.lookup wide",
+    "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words trials engines.litert_library "
+    "engines.flatbuffer engines.pool engines.litert_chatter",
+    "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding "
+    "engines.tflite_state engines.litert_providers",
+    "engines.litert_compiled engines.litert_lane steps.lookup wide",
     "steps.categories",
+    "engines.litert_stream",
     "engines engines.onnx engines.litert steps pack",
     "steps.samples",
     "arrays candidates providers session verdicts",
@@ -59,6 +62,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.engines.onnx_binding": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_plugins": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
+    "edgepack.runtime.engines.litert_providers": {"openvino"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",

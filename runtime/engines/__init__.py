@@ -11,7 +11,7 @@ from edgepack.runtime.errors import EngineError, MissingExtraError, UnknownNameE
 
 __all__ = [
     "Engine", "EngineName", "Offer", "Opening", "available", "for_format", "known", "library", "offers", "open_file",
-    "own_cpu",
+    "own_cpu", "takes_delegate",
 ]  # fmt: skip
 
 
@@ -29,6 +29,8 @@ class _Entry(msgspec.Struct, frozen=True):
     """The provider that is the engine itself on the CPU: no trial is needed before it is trusted with a proved file."""
     offers: str
     """What lists its providers, best first of each kind: `offers() -> tuple[Offer, ...]`, as `module:function`."""
+    delegate: str = ""
+    """What the name of a provider starts with that is a library of others: the path of that follows."""
 
 
 _ENGINES = {
@@ -38,7 +40,7 @@ _ENGINES = {
     ),
     "litert": _Entry(
         ("ai_edge_litert", "tflite_runtime"), "edgepack.runtime.engines.litert:open_file", ("tflite",), "litert",
-        "XNNPACK", "edgepack.runtime.engines.litert_providers:offers",
+        "XNNPACK", "edgepack.runtime.engines.litert_providers:offers", "delegate:",
     ),
 }  # fmt: skip
 
@@ -77,6 +79,12 @@ def offers(engine: str) -> tuple[Offer, ...]:
     """Every provider that an engine can run on somewhere, best first of each kind; nothing is loaded."""
     found: tuple[Offer, ...] = _named(_entry(engine).offers)()
     return found
+
+
+def takes_delegate(engine: str, name: str) -> bool:
+    """Whether a provider's name is the path of a library of others that an engine hands operators to."""
+    start = _entry(engine).delegate
+    return bool(start) and name.startswith(start) and name != start
 
 
 def open_file(engine: str, data: bytes, opening: Opening) -> Engine:

@@ -1,29 +1,26 @@
 """LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
 
 import contextlib
-import threading
-from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.metadata import version
-from importlib.util import find_spec
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
-from edgepack.runtime.engines import delegation
+from edgepack.runtime.device import usable_cores
+from edgepack.runtime.engines import delegation, litert_library
 from edgepack.runtime.engines.base import Engine, EngineName, Opening, closed
+from edgepack.runtime.engines.litert_compiled import GPU, NPU, CompiledEngine
+from edgepack.runtime.engines.litert_lane import Lane, Plan
+from edgepack.runtime.engines.litert_library import DELEGATE, Library
+from edgepack.runtime.engines.litert_stream import LitertStream
+from edgepack.runtime.engines.pool import Pool
 from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
+from edgepack.runtime.engines.tflite_state import state_of
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
-
-# module -> (distribution, what to know about it), best first
-_LIBRARIES = {
-    "ai_edge_litert": ("ai-edge-litert", ""),
-    "tflite_runtime": (
-        "tflite-runtime",
-        "slower than ai-edge-litert, int8 files many times; use that one where it installs",
-    ),
-}
 
 _ROW_BY_ROW = {"CAST", "GATHER"}  # operators of the interpreter itself whose rows cannot depend on one another
 _MOST_WIDE_BYTES = 2**26  # that a file laid out for more rows may take: nets that need more gain little by it
@@ -33,51 +30,64 @@ _LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that canno
 
 def open_file(data: bytes, opening: Opening) -> Engine:
     """Open a TFLite file on one of LiteRT's providers; raises `EngineError` where it is refused."""
+    if opening.provider in {GPU, NPU}:
+        return CompiledEngine(data, opening, litert_library.installed())
     return LitertEngine(data, opening)
 
 
 class LitertEngine:
-    """A TFLite file in the LiteRT interpreter on the CPU (XNNPACK, where it takes the operators)."""
+    """A TFLite file in the LiteRT interpreter: on the CPU (XNNPACK, where it takes the operators), or a delegate.
+
+    It may be used from several threads: each has an interpreter to itself while it runs.
+    """
 
     def __init__(self, data: bytes, opening: Opening, *, rows: int | None = None) -> None:
         """Open the file; raises `EngineError` with the engine's own words where it refuses it.
 
         Args:
             data: The whole file.
-            opening: Where it runs: there is one provider for now.
+            opening: Where it runs: XNNPACK (option `xnnpack`: `on`, `off`), or `delegate:` with the path of a library
+                and its options.
             rows: How many rows every input is resized to; None leaves the file's own sizes.
         """
-        module = next(name for name in _LIBRARIES if find_spec(name))
-        distribution, remark = _LIBRARIES[module]
-        description = f"{distribution} {version(distribution)}"
+        library = litert_library.installed()
+        description = library.description
         if reason := reason_to_refuse(data):
             raise EngineError(f"{description} refuses the file: {reason}")
-        interpreter = import_module(f"{module}.interpreter").Interpreter
-        try:
-            self._interpreter = interpreter(model_content=data, num_threads=opening.threads)
-            if rows:
-                _resize(self._interpreter, rows)
-            _allocate(self._interpreter)
-            inputs, outputs = _tensors(self._interpreter)
-            self.placement: Mapping[str, int] = _placement(self._interpreter)
-        except (ValueError, RuntimeError, TypeError) as error:
-            raise EngineError(f"{description} refuses the file: {one_line(error)}") from error
-        self.name = EngineName("litert", f"{description} ({remark})" if remark else description)
+        self.name = EngineName("litert", f"{description} ({library.remark})" if library.remark else description)
+        self._data, self._opening = data, opening
+        self._delegate = opening.provider.removeprefix(DELEGATE) if opening.provider.startswith(DELEGATE) else ""
+        with library.refusals():
+            interpreter = library.interpreter(data, opening)
+            # A delegate has come by now; XNNPACK comes when memory is laid out.
+            early = _operators(interpreter) if self._delegate else []
+            _lay_out(interpreter, rows)
+            inputs, outputs = _tensors(interpreter)
+            operators = _operators(interpreter)
         self.inputs = tuple(_spec(name, detail) for name, detail in inputs)
         self.outputs = tuple(_spec(name, detail) for name, detail in outputs)
-        self._input_indices = [(name, detail["index"]) for name, detail in inputs]
-        self._output_indices = [detail["index"] for _, detail in outputs]
-        self._data, self._opening = data, opening
-        self._lock = threading.Lock()  # an interpreter holds one set of tensors
-        self._only_output = self._output_indices[0] if len(outputs) == 1 else None
-        self._has_free_sizes = any(None in spec.shape for spec in self.inputs)
-        self._set, self._invoke, self._get = _calls(self._interpreter, inner=not self._has_free_sizes)
-        self._sizes: list[tuple[int, ...]] = []  # that memory is laid out for, where sizes are free
+        self.undelegated = tuple(delegation.remaining(operators))
+        self.placement: Mapping[str, int] = self._placement(early, operators)
+        self._check_taken()
+        self._state = state_of(data)
+        self._plan = Plan(
+            open=partial(_open, library, data, opening, rows),
+            inputs=tuple((name, int(detail["index"])) for name, detail in inputs),
+            outputs=tuple(int(detail["index"]) for _, detail in outputs),
+            has_free_sizes=any(None in spec.shape for spec in self.inputs),
+            state=self._state,
+            is_bare=not self._delegate,  # an inner object that outlives the interpreter would outlive the delegate too
+        )
+        # Nothing says that a delegate may work for two interpreters at once.
+        self._pool = Pool(
+            Lane(self._plan, interpreter), partial(Lane, self._plan), 1 if self._delegate else usable_cores()
+        )
 
     @property
     def provider(self) -> str:
-        """The interpreter runs on the CPU."""
-        return "cpu"
+        """Where most operators run: the interpreter and XNNPACK are the CPU, a delegate is there for another chip."""
+        most = max(self.placement, key=self.placement.__getitem__, default="")
+        return "npu" if self._delegate and most == PurePath(self._delegate).name else "cpu"
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -85,9 +95,13 @@ class LitertEngine:
         return metadata(self._data)
 
     @property
-    def undelegated(self) -> tuple[str, ...]:
-        """Names of the operators that XNNPACK left to the interpreter."""
-        return tuple(delegation.remaining(getattr(self._interpreter, "_get_ops_details", list)()))
+    def keeps_state(self) -> bool:
+        """Whether the file has state inside, which every `run` starts afresh, and a stream keeps."""
+        return self._state.kept
+
+    def stream(self) -> LitertStream:
+        """An engine for the same file whose state lives on from run to run, on its own. Close it."""
+        return LitertStream(self, Lane(self._plan, remembers=True))
 
     def resized(self, rows: int) -> "LitertEngine":
         """The same file laid out for another number of rows, which may be wrong: hold it against the rows themselves.
@@ -96,47 +110,98 @@ class LitertEngine:
             EngineError: The file has loops or state, which some calls cannot prove to be right; or it would take much
                 memory, or is refused.
         """
-        if self._has_free_sizes:
+        if self._plan.has_free_sizes:
             raise EngineError(f"{self.name.description} lays files with free sizes out as they come")
+        if self._state.kept:
+            raise EngineError(f"{self.name.description} resizes no file that keeps state")
         left = sorted({*self.undelegated} - _ROW_BY_ROW)
         if left or "XNNPACK" not in self.placement:
             raise EngineError(f"{self.name.description} resizes no file with {', '.join(left) or 'unknown operators'}")
-        needed = len(self._data) + rows * _activation_bytes(self._interpreter)
+        needed = len(self._data) + rows * self._in_lane(lambda lane: lane.ask(_activation_bytes))
         if needed > _MOST_WIDE_BYTES:
             raise EngineError(f"{rows} rows at once would take {needed:,} bytes; at most {_MOST_WIDE_BYTES:,} are used")
         return LitertEngine(self._data, self._opening, rows=rows)
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
-        with self._lock:
-            try:
-                if self._has_free_sizes:
-                    self._lay_out(feeds)
-                for name, index in self._input_indices:
-                    self._set(index, feeds[name])
-                self._invoke()
-                if self._only_output is not None:  # a comprehension is a call more
-                    return (self._get(self._only_output, 0),)
-                return [self._get(index, 0) for index in self._output_indices]
-            except (ValueError, RuntimeError) as error:
-                raise EngineError(f"{self.name.description} failed on these inputs: {one_line(error)}") from error
+        idle = self._pool.idle  # as in `_in_lane`, for a call less
+        try:
+            lane = idle.pop()
+        except IndexError:
+            lane = self._pool.another()
+        try:
+            return lane.run(feeds)
+        except (ValueError, RuntimeError) as error:
+            raise self._failure(error) from error
+        finally:
+            idle.append(lane)
+            if self._pool.wanted:
+                self._pool.wake()
 
-    def _lay_out(self, feeds: Mapping[str, Array]) -> None:
-        """Bring the free sizes to those of `feeds`, where they are not the last ones."""
-        sizes = [feeds[name].shape for name, _ in self._input_indices]
-        if sizes == self._sizes:
-            return
-        self._sizes = []
-        for (_, index), shape in zip(self._input_indices, sizes, strict=True):
-            self._interpreter.resize_tensor_input(index, shape, strict=True)
-        self._interpreter.allocate_tensors()
-        self._sizes = sizes
+    def run_into(self, feeds: Mapping[str, Array], outputs: Sequence[Array]) -> None:
+        """Run once into arrays of the caller's, which are of the outputs' shapes and dtypes, in the file's order."""
+        try:
+            self._in_lane(Lane.run_into, feeds, outputs)
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise self._failure(error) from error
 
     def close(self) -> None:
-        """Give the memory back; a run that is under way ends first."""
-        with self._lock:
-            self._set = self._invoke = self._get = closed
-            self._interpreter, self._data = None, b""
+        """Give the memory back; runs that are under way end first."""
+        self._pool.close(Lane.close)
+        self._data, self._plan = b"", replace(self._plan, open=closed)
+
+    def _in_lane(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function makes of an interpreter that this thread has to itself."""
+        idle = self._pool.idle
+        try:
+            lane = idle.pop()
+        except IndexError:
+            lane = self._pool.another()
+        try:
+            return call(lane, *arguments)
+        finally:
+            idle.append(lane)
+            if self._pool.wanted:
+                self._pool.wake()
+
+    def _failure(self, error: Exception) -> EngineError:
+        if isinstance(error, EngineError):
+            return error
+        return EngineError(f"{self.name.description} failed on these inputs: {one_line(error)}")
+
+    def _check_taken(self) -> None:
+        """Refuse a delegate that takes nothing, and in strict mode one that leaves something."""
+        if not self._delegate:
+            return
+        (name, taken), *others = self.placement.items()
+        left = ", ".join(f"{other} {count}" for other, count in others)
+        if not taken or (self._opening.strict and others):
+            raise EngineError(f"delegate {name} takes {taken or 'none'} of the operators (the others: {left})")
+
+    def _placement(
+        self, early: Sequence[Mapping[str, Any]], operators: Sequence[Mapping[str, Any]]
+    ) -> Mapping[str, int]:
+        """Operators that the delegate took, those that XNNPACK took, and those that the interpreter runs itself."""
+        count = sum(operator["op_name"] != "DELEGATE" for operator in operators)
+        delegated = count - len(delegation.remaining(early)) if self._delegate else 0
+        own = len(self.undelegated)
+        found = {"XNNPACK": count - delegated - own, "interpreter": own}
+        taken = {name: operators for name, operators in found.items() if operators}
+        return {PurePath(self._delegate).name: delegated, **taken} if self._delegate else taken
+
+
+def _open(library: Library, data: bytes, opening: Opening, rows: int | None) -> Any:
+    """An interpreter that is ready to run."""
+    with library.refusals():
+        interpreter = library.interpreter(data, opening)
+        _lay_out(interpreter, rows)
+    return interpreter
+
+
+def _lay_out(interpreter: Any, rows: int | None) -> None:
+    if rows:
+        _resize(interpreter, rows)
+    _allocate(interpreter)
 
 
 def _allocate(interpreter: Any) -> None:
@@ -188,24 +253,9 @@ def _named(parts: Any, signature: Any) -> list[tuple[str, Any]]:
     return [(names.get(part["index"], part["name"]), part) for part in parts]
 
 
-def _placement(interpreter: Any) -> Mapping[str, int]:
-    """Operators that XNNPACK took, and those that the interpreter runs itself."""
-    details: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
-    own = len(delegation.remaining(details))
-    taken = sum(detail["op_name"] != "DELEGATE" for detail in details) - own
-    return {name: count for name, count in (("XNNPACK", taken), ("interpreter", own)) if count}
-
-
-def _calls(interpreter: Any, *, inner: bool) -> tuple[Any, Any, Any]:
-    """Set a tensor, invoke, get a copy of a tensor: bound once, and without Python between, where that is possible.
-
-    The interpreter's own methods do the same after checks that matter only to those who hold views of its tensors,
-    and that take a bound inner method for such a view when it comes to resizing.
-    """
-    core: Any = getattr(interpreter, "_interpreter", None) if inner else None
-    if all(hasattr(core, name) for name in ("SetTensor", "Invoke", "GetTensor")):
-        return core.SetTensor, core.Invoke, core.GetTensor
-    return interpreter.set_tensor, interpreter.invoke, interpreter.get_tensor
+def _operators(interpreter: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = getattr(interpreter, "_get_ops_details", list)()
+    return found
 
 
 def _spec(name: str, detail: Any) -> TensorSpec:

@@ -5,8 +5,11 @@ import struct
 
 import msgspec
 
+from edgepack.runtime.engines import flatbuffer
+
 _MOST_TENSOR_BYTES = 2**31
 _MOST_AXES = 32
+_MOST_INPUTS = 1024  # that are looked at for free sizes
 
 METADATA = "edgepack"  # the name of the metadata entry that edgepack writes, JSON with text by name
 
@@ -56,31 +59,32 @@ def metadata(data: bytes) -> dict[str, str]:
         return {}
 
 
+def has_free_sizes(data: bytes) -> bool:
+    """Whether an input of the first graph has a size that a run decides. The bytes are those that an engine may see."""
+    model = [*flatbuffer.places(data, flatbuffer.number(data, 0)), *[0] * 7]
+    graph = [*flatbuffer.places(data, flatbuffer.tables(data, model[2])[0]), *[0] * 7]
+    if not graph[0] or not graph[1]:
+        return False
+    tensors = flatbuffer.tables(data, graph[0])
+    for index in flatbuffer.numbers(data, graph[1] + flatbuffer.number(data, graph[1]), "i")[:_MOST_INPUTS]:
+        at = [*flatbuffer.places(data, tensors[index]), *[0] * 8][7] if 0 <= index < len(tensors) else 0
+        if at and -1 in flatbuffer.numbers(data, at + flatbuffer.number(data, at), "i")[:_MOST_AXES]:
+            return True
+    return False
+
+
 def _entry(data: bytes, name: bytes) -> bytes:
     """The content of a metadata entry; raises as `_walk` does, and for want of one too."""
-    places = _places(data, _number(data, 0))
-    buffers, entries = ([] if at == 0 else _tables(data, at) for at in ((*places, *[0] * 7)[4], (*places, *[0] * 7)[6]))
+    places = flatbuffer.places(data, flatbuffer.number(data, 0))
+    places += [0] * 7
+    buffers, entries = (flatbuffer.tables(data, at) if at else [] for at in (places[4], places[6]))
     for entry in entries:
-        called, which = (*_places(data, entry), 0, 0)[:2]
-        number = _number(data, which) if which else 0
-        if called and _bytes(data, called) == name and number < len(buffers):
-            content = (*_places(data, buffers[number]), 0)[0]
-            return _bytes(data, content) if content else b""
+        called, which = (*flatbuffer.places(data, entry), 0, 0)[:2]
+        number = flatbuffer.number(data, which) if which else 0
+        if called and flatbuffer.content(data, called) == name and number < len(buffers):
+            content = (*flatbuffer.places(data, buffers[number]), 0)[0]
+            return flatbuffer.content(data, content) if content else b""
     raise OverflowError
-
-
-def _tables(data: bytes, at: int) -> list[int]:
-    """Where the tables of a list lie."""
-    at += _number(data, at)
-    return [at + 4 + 4 * index + way for index, way in enumerate(_numbers(data, at, "I"))]
-
-
-def _bytes(data: bytes, at: int) -> bytes:
-    at += _number(data, at)
-    length = _number(data, at)
-    if at + 4 + length > len(data):
-        raise OverflowError
-    return data[at + 4 : at + 4 + length]
 
 
 def _walk(data: bytes) -> tuple[int, int]:
@@ -92,25 +96,25 @@ def _walk(data: bytes) -> tuple[int, int]:
     """
     graphs = largest = 0
     room = len(data) // 4  # for tables: each has an offset of its own that leads to it
-    waiting = [("model", _number(data, 0))]
+    waiting = [("model", flatbuffer.number(data, 0))]
     while waiting:
         kind, table = waiting.pop()
         graphs += kind == "graph"
-        places = _places(data, table)
+        places = flatbuffer.places(data, table)
         if kind == "tensor":
             largest = max(largest, _tensor_bytes(data, places))
         for field, inside in _FIELDS[kind].items():
             at = places[field] if field < len(places) else 0
             if not at:
                 continue
-            at += _number(data, at)
+            at += flatbuffer.number(data, at)
             if isinstance(inside, str) and not inside.endswith("*"):
                 found = [(inside, at)]
             elif isinstance(inside, str):
-                ways = _numbers(data, at, "I")
+                ways = flatbuffer.numbers(data, at, "I")
                 found = [(inside[:-1], at + 4 + 4 * index + way) for index, way in enumerate(ways)]
             else:
-                if at + 4 + _number(data, at) * inside > len(data):
+                if at + 4 + flatbuffer.number(data, at) * inside > len(data):
                     raise OverflowError
                 continue
             room -= len(found)
@@ -120,32 +124,10 @@ def _walk(data: bytes) -> tuple[int, int]:
     return graphs, largest
 
 
-def _places(data: bytes, table: int) -> list[int]:
-    """Where each field of a table lies; 0 for those it does not have."""
-    names = table - struct.unpack_from("<i", data, table)[0]
-    if names < 0:
-        raise OverflowError
-    names_size, table_size = struct.unpack_from("<HH", data, names)
-    if table + table_size > len(data):
-        raise OverflowError
-    offsets = struct.unpack_from(f"<{max(0, names_size - 4) // 2}H", data, names + 4)
-    return [table + offset if offset else 0 for offset in offsets]
-
-
 def _tensor_bytes(data: bytes, places: list[int]) -> int:
     shape, kind = (*places, 0, 0)[:2]
-    sizes = _numbers(data, shape + _number(data, shape), "i") if shape else ()
+    sizes = flatbuffer.numbers(data, shape + flatbuffer.number(data, shape), "i") if shape else ()
     if len(sizes) > _MOST_AXES or kind >= len(data):
         raise OverflowError
     elements: int = math.prod(max(1, size) for size in sizes)
     return elements * _ELEMENT_BYTES.get(data[kind] if kind else 0, 4)
-
-
-def _numbers(data: bytes, at: int, kind: str) -> tuple[int, ...]:
-    """The elements of a list of four-byte numbers."""
-    return struct.unpack_from(f"<{_number(data, at)}{kind}", data, at + 4)
-
-
-def _number(data: bytes, at: int) -> int:
-    number: int = struct.unpack_from("<I", data, at)[0]
-    return number

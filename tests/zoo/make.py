@@ -1,4 +1,6 @@
-"""Make the models of the zoo and their stored outputs: `.venv/bin/python tests/zoo/make.py` (needs onnx, tensorflow).
+"""Make the models of the zoo and their stored outputs: `.venv/bin/python tests/zoo/make.py`.
+
+It needs onnx, tensorflow and tf_keras, whose LSTM the converter fuses.
 
 The outputs are worked out here with numpy in float64, not by an engine: an engine that is wrong cannot hide.
 """
@@ -101,7 +103,108 @@ def save_tflite() -> None:
         (HERE / f"{name}.tflite").write_bytes(converter.convert())
 
 
+def save_state() -> None:
+    """Files that keep state inside, with what each run gives that starts afresh (`y`) and that goes on (`onward`).
+
+    `lstm` is a fused LSTM with variable tensors. `tally` adds up in resource variables. `tally_new` is the same, but
+    the graph of its first values also reads them, so that nothing in the file shows that it may be run again.
+    """
+    rng = np.random.default_rng(21)
+    kernel, recurrent, bias = (rng.uniform(-1, 1, shape).astype(np.float32) for shape in ((4, 20), (5, 20), (20,)))
+    x = rng.standard_normal((6, 3, 4)).astype(np.float32)
+    fresh, onward, kept = [], [], (np.zeros(5), np.zeros(5))
+    for row in x:
+        fresh.append(lstm(row, kernel, recurrent, bias, (np.zeros(5), np.zeros(5)))[0])
+        rows, kept = lstm(row, kernel, recurrent, bias, kept)
+        onward.append(rows)
+    np.savez(
+        HERE / "lstm.npz", in_x=x, out_y=np.array(fresh, np.float32), onward_y=np.array(onward, np.float32)
+    )  # fmt: skip
+    (HERE / "lstm.tflite").write_bytes(fused_lstm(kernel, recurrent, bias))
+
+    x = rng.integers(-9, 9, (6, 2)).astype(np.float32)  # sums of these are exact
+    begin, ones = np.array([[1, 2]], np.float32), np.ones((6, 1), np.int32)
+    np.savez(
+        HERE / "tally.npz", in_x=x, out_total=begin + x, out_count=ones,
+        onward_total=begin + np.cumsum(x, axis=0), onward_count=np.cumsum(ones, axis=0).astype(np.int32),
+    )  # fmt: skip
+    data = tally(begin)
+    (HERE / "tally.tflite").write_bytes(data)
+    (HERE / "tally_new.tflite").write_bytes(reading_first_values(data))
+
+
+def lstm(x: Array, kernel: Array, recurrent: Array, bias: Array, state: tuple[Array, Array]) -> tuple[Array, Any]:
+    """Keras's LSTM over rows of steps, in float64, and the state after it."""
+
+    def sigmoid(values: Array) -> Array:
+        shares: Array = 1 / (1 + np.exp(-values))
+        return shares
+
+    hidden, cell = state
+    rows = []
+    for step in x.astype(np.float64):
+        into, forget, new, out = np.split(step @ kernel + hidden @ recurrent + bias, 4)
+        cell = sigmoid(forget) * cell + sigmoid(into) * np.tanh(new)
+        hidden = sigmoid(out) * np.tanh(cell)
+        rows.append(hidden)
+    return np.array(rows), (hidden, cell)
+
+
+def fused_lstm(kernel: Array, recurrent: Array, bias: Array) -> bytes:
+    import tensorflow as tf
+    import tf_keras
+
+    layer = tf_keras.layers.LSTM(5, return_sequences=True, name="y")
+    model = tf_keras.Sequential([tf_keras.layers.Input((3, 4), batch_size=1, name="x"), layer])
+    layer.set_weights([kernel, recurrent, bias])
+    data: bytes = tf.lite.TFLiteConverter.from_keras_model(model).convert()
+    return data
+
+
+def tally(begin: Array) -> bytes:
+    import tensorflow as tf
+
+    class Tally(tf.Module):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.total, self.count = tf.Variable(begin), tf.Variable([[0]])
+
+        def run(self, x: Any) -> dict[str, Any]:
+            return {"total": self.total.assign_add(x) + 0.0, "count": self.count.assign_add([[1]]) + 0}
+
+    module = Tally()
+    concrete = tf.function(
+        module.run, input_signature=[tf.TensorSpec([1, 2], tf.float32, name="x")]
+    ).get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([concrete], module)
+    converter.experimental_enable_resource_variables = True
+    data: bytes = converter.convert()
+    return data
+
+
+def reading_first_values(data: bytes) -> bytes:
+    """The file with a READ_VARIABLE at the end of its second graph."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data)
+    graph = model.subgraphs[1]
+    reads = [code.builtinCode for code in model.operatorCodes].index(schema.BuiltinOperator.READ_VARIABLE)
+    assigned = next(operator for operator in reversed(graph.operators) if not len(operator.outputs))
+    handle, value = assigned.inputs
+    result = schema.TensorT()
+    result.shape, result.type, result.name = graph.tensors[value].shape, graph.tensors[value].type, b"read"
+    graph.tensors.append(result)
+    read = schema.OperatorT()
+    read.opcodeIndex, read.inputs, read.outputs = reads, [handle], [len(graph.tensors) - 1]
+    graph.operators.append(read)
+    builder = flatbuffers.Builder(4096)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
 if __name__ == "__main__":
     save_outputs()
     save_onnx()
     save_tflite()
+    save_state()
