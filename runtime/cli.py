@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from edgepack import console
 from edgepack.quiet import quiet

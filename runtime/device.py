@@ -4,8 +4,9 @@ import contextlib
 import hashlib
 import os
 import platform
-from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import msgspec
 
 _TELLING_FLAGS = (
     "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
@@ -13,8 +14,7 @@ _TELLING_FLAGS = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(msgspec.Struct, frozen=True):
     """What a measurement must be read together with. Facts that this system does not tell are empty or None."""
 
     system: str
@@ -30,7 +30,9 @@ class Device:
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that stay the same while the hardware and its limits do."""
-        lasting = {k: v for k, v in asdict(self).items() if k not in {"temperature_celsius", "load_average"}}
+        lasting = {
+            k: v for k, v in msgspec.structs.asdict(self).items() if k not in {"temperature_celsius", "load_average"}
+        }
         return hashlib.sha256(repr(sorted(lasting.items())).encode()).hexdigest()[:12]
 
 

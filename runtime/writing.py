@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,6 +28,8 @@ def check_place(target: Path, *, force: bool) -> Path:
     folder = target.parent
     if not folder.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {folder}; create it first")
+    import tempfile  # what only reads packs does without it, and what it imports
+
     try:
         descriptor, trial = tempfile.mkstemp(prefix=f".{target.name}.", dir=folder)
     except OSError as error:
@@ -59,6 +59,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     Raises:
         OutputError: The system refused to write (no space, no permission).
     """
+    import shutil
+    import tempfile
+
     target = Path(path)
     try:
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

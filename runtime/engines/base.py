@@ -16,15 +16,20 @@ class EngineName(str):
     note where that one is known to be slower.
     """
 
-    __slots__ = ("description",)
+    __slots__ = ("_describe",)
 
-    description: str
+    _describe: Callable[[], str]
 
-    def __new__(cls, name: str, description: str) -> "EngineName":
-        """Make the name; `description` is for people."""
+    def __new__(cls, name: str, describe: Callable[[], str] | str) -> "EngineName":
+        """Make the name; the description is for people, and may be worked out when it is first asked for."""
         made = super().__new__(cls, name)
-        made.description = description
+        made._describe = (lambda: describe) if isinstance(describe, str) else describe
         return made
+
+    @property
+    def description(self) -> str:
+        """The library behind the engine, and its version."""
+        return self._describe()
 
 
 class Opening(msgspec.Struct, frozen=True):

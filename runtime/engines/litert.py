@@ -2,19 +2,18 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edgepack.runtime.device import usable_cores
 from edgepack.runtime.engines import delegation, litert_library
 from edgepack.runtime.engines.base import Engine, EngineName, Opening, closed
-from edgepack.runtime.engines.litert_compiled import GPU, NPU, CompiledEngine
 from edgepack.runtime.engines.litert_lane import Lane, Plan
-from edgepack.runtime.engines.litert_library import DELEGATE, Library
+from edgepack.runtime.engines.litert_library import ACCELERATORS, DELEGATE, Library
 from edgepack.runtime.engines.litert_stream import LitertStream
 from edgepack.runtime.engines.pool import Pool
 from edgepack.runtime.engines.tflite_file import metadata, reason_to_refuse
@@ -30,7 +29,9 @@ _LIKELY_SIZES = (32, 224)  # of free axes, for a first look at a file that canno
 
 def open_file(data: bytes, opening: Opening) -> Engine:
     """Open a TFLite file on one of LiteRT's providers; raises `EngineError` where it is refused."""
-    if opening.provider in {GPU, NPU}:
+    if opening.provider in ACCELERATORS:
+        from edgepack.runtime.engines.litert_compiled import CompiledEngine
+
         return CompiledEngine(data, opening, litert_library.installed())
     return LitertEngine(data, opening)
 
@@ -51,10 +52,9 @@ class LitertEngine:
             rows: How many rows every input is resized to; None leaves the file's own sizes.
         """
         library = litert_library.installed()
-        description = library.description
         if reason := reason_to_refuse(data):
-            raise EngineError(f"{description} refuses the file: {reason}")
-        self.name = EngineName("litert", f"{description} ({library.remark})" if library.remark else description)
+            raise EngineError(f"{library.description} refuses the file: {reason}")
+        self.name = EngineName("litert", partial(getattr, library, "told"))
         self._data, self._opening = data, opening
         self._delegate = opening.provider.removeprefix(DELEGATE) if opening.provider.startswith(DELEGATE) else ""
         with library.refusals():
@@ -148,7 +148,7 @@ class LitertEngine:
     def close(self) -> None:
         """Give the memory back; runs that are under way end first."""
         self._pool.close(Lane.close)
-        self._data, self._plan = b"", replace(self._plan, open=closed)
+        self._data, self._plan = b"", msgspec.structs.replace(self._plan, open=closed)
 
     def _in_lane(self, call: Callable[..., Any], *arguments: Any) -> Any:
         """What a function makes of an interpreter that this thread has to itself."""

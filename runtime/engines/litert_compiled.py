@@ -15,14 +15,11 @@ import numpy as np
 
 from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.litert_chatter import Chatter, held_back
-from edgepack.runtime.engines.litert_library import CPU, Library
+from edgepack.runtime.engines.litert_library import ACCELERATORS, CPU, GPU, NPU, Library
 from edgepack.runtime.engines.tflite_file import has_free_sizes, metadata, reason_to_refuse
 from edgepack.runtime.engines.tflite_state import state_of
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
-
-GPU, NPU = "GpuAccelerator", "NpuAccelerator"
-_KINDS = {GPU: "gpu", NPU: "npu"}
 
 _HOST_MEMORY = 1  # LiteRtTensorBufferType: a tensor that lies there was not given to any accelerator
 _DTYPES = {"float32", "float16", "int32", "int8", "uint8", "bool"}  # that its buffers are written and read in
@@ -59,7 +56,7 @@ class CompiledEngine:
         if reason := reason_to_refuse(data) or _reason_not_to_compile(data):
             raise EngineError(f"{self._where} refuses the file: {reason}")
         self.name = EngineName("litert", library.description)
-        self._kind = _KINDS[opening.provider]
+        self._kind = ACCELERATORS[opening.provider]
         # Intel's plugin runs on its other devices too, under the name of the NPU.
         self.provider = opening.options.get("intel.graph_backend", self._kind).lower()
         self._data = data  # its weights are read from here

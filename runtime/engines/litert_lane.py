@@ -1,8 +1,9 @@
 """One interpreter of a TFLite file, with the calls that set its tensors, run it and read them."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from edgepack.runtime.engines.base import closed
 from edgepack.runtime.engines.tflite_state import State
@@ -10,8 +11,7 @@ from edgepack.runtime.errors import EngineError
 from edgepack.runtime.tensor import Array
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """What is the same for every interpreter of a file."""
 
     open: Callable[[], Any]

@@ -3,24 +3,25 @@
 import contextlib
 import ctypes
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
+
+import msgspec
 
 from edgepack.runtime.engines.base import Opening
 from edgepack.runtime.errors import EngineError, UnknownNameError, one_line
 
 CPU = "XNNPACK"
+GPU, NPU = "GpuAccelerator", "NpuAccelerator"
+ACCELERATORS = {GPU: "gpu", NPU: "npu"}
 DELEGATE = "delegate:"  # what the name of a provider starts with that is a library of others; the library follows
 
 # option of XNNPACK -> what it may be -> the interpreter's own name of the operators to take
 _XNNPACK = {"xnnpack": {"on": "AUTO", "off": "BUILTIN_WITHOUT_DEFAULT_DELEGATES"}}
 
 
-@dataclass(frozen=True, slots=True)
-class Library:
+class Library(msgspec.Struct, frozen=True):
     """A package with an interpreter."""
 
     module: str
@@ -36,7 +37,14 @@ class Library:
     @property
     def version(self) -> str:
         """The release that is installed."""
+        from importlib.metadata import version  # it takes as long as opening a small model
+
         return version(self.distribution)
+
+    @property
+    def told(self) -> str:
+        """Name and version, with what to know about it."""
+        return f"{self.description} ({self.remark})" if self.remark else self.description
 
     def interpreter(self, data: bytes, opening: Opening) -> Any:
         """An interpreter of a file that an engine may see; its memory is not laid out.

@@ -19,8 +19,8 @@ def offers() -> tuple[Offer, ...]:
     """Every provider of LiteRT, best first of each kind."""
     return (
         Offer(CPU, "cpu"),
-        Offer("GpuAccelerator", "gpu", _missing_compiled, _look_gpu),
-        Offer("NpuAccelerator", "npu", partial(_missing_compiled, sdk=True), _look_npu),
+        Offer(litert_library.GPU, "gpu", _missing_compiled, _look_gpu),
+        Offer(litert_library.NPU, "npu", partial(_missing_compiled, sdk=True), _look_npu),
     )
 
 

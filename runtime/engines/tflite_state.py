@@ -8,7 +8,8 @@ be seen in the file, only a new interpreter forgets.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from edgepack.runtime.engines import flatbuffer
 
@@ -21,8 +22,7 @@ _LONGEST_NAME = 4096  # a thousand operators may share one name of any length
 Name = tuple[bytes, bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(msgspec.Struct, frozen=True):
     """What a file keeps from one run to the next."""
 
     variables: bool = False
@@ -60,8 +60,7 @@ def state_of(data: bytes) -> State:
         return _UNREADABLE
 
 
-@dataclass(frozen=True, slots=True)
-class _Operator:
+class _Operator(msgspec.Struct, frozen=True):
     """As much of an operator as tells what it does to variables."""
 
     code: int

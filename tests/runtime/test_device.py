@@ -1,9 +1,9 @@
 """The facts of this machine."""
 
 import os
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from edgepack.runtime.device import this_device, usable_cores
 
