@@ -45,10 +45,14 @@ def one_tensor(
     """
     run, name, names, vdot, ndarray = engine.run, spec.name, tuple(outputs), _vdot, np.ndarray
     only = names[0] if len(names) == 1 else None
+    run_one = getattr(engine, "run_one", _nothing)() if only else None
     dtype, is_float = spec.numpy_dtype, spec.dtype in FLOATS
     free = batch is None and bool(spec.shape) and spec.shape[0] is None
     tail = spec.shape[1:] or None if free else None  # () would fit a number without any axis
     shape = (batch or 1, *spec.shape[1:]) if free or batch else spec.shape
+
+    if run_one is not None and only:
+        return _one_for_one(run_one, (name, only), (dtype, shape, tail), is_float=is_float)
 
     def call(inputs: Any) -> dict[str, Array] | None:
         if inputs.__class__ is dict and len(inputs) == 1:
@@ -63,6 +67,31 @@ def one_tensor(
         return None
 
     return call
+
+
+def _one_for_one(
+    run: Callable[[Array], Array], names: tuple[str, str], fits: tuple[Any, Any, Any], *, is_float: bool
+) -> Callable[[Any], dict[str, Array] | None]:
+    """The same call for an engine that takes one array and gives one."""
+    (name, only), (dtype, shape, tail), vdot, ndarray = names, fits, _vdot, np.ndarray
+
+    def call(inputs: Any) -> dict[str, Array] | None:
+        if inputs.__class__ is dict and len(inputs) == 1:
+            value = inputs.get(name)
+            if (
+                value.__class__ is ndarray
+                and value.dtype is dtype
+                and (value.shape == shape or (value.shape[1:] == tail and len(value)))
+                and not (is_float and (product := vdot(value, value)) != product)
+            ):
+                return {only: run(value)}
+        return None
+
+    return call
+
+
+def _nothing() -> None:
+    return None
 
 
 def into_buffers(

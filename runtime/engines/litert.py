@@ -122,6 +122,34 @@ class LitertEngine:
             raise EngineError(f"{rows} rows at once would take {needed:,} bytes; at most {_MOST_WIDE_BYTES:,} are used")
         return LitertEngine(self._data, self._opening, rows=rows)
 
+    def run_one(self) -> Callable[[Array], Array] | None:
+        """What takes the one input and gives the one output, in as few steps as there are; None for other files."""
+        plan, pool, fail = self._plan, self._pool, self._failure
+        if len(plan.inputs) != 1 or len(plan.outputs) != 1 or plan.has_free_sizes or plan.state.kept:
+            return None
+        ((_, index),), (output,) = plan.inputs, plan.outputs
+
+        def run(value: Array) -> Array:
+            idle = pool.idle
+            try:
+                lane = idle.pop()
+            except IndexError:
+                lane = pool.another()
+            try:
+                give, invoke, take = lane.calls
+                give(index, value)
+                invoke()
+                found: Array = take(output, 0)
+                return found
+            except (ValueError, RuntimeError) as error:
+                raise fail(error) from error
+            finally:
+                idle.append(lane)
+                if pool.wanted:
+                    pool.wake()
+
+        return run
+
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
         idle = self._pool.idle  # as in `_in_lane`, for a call less

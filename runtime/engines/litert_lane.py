@@ -31,13 +31,15 @@ class Lane:
 
     __slots__ = (
         "_get", "_inputs", "_interpreter", "_invoke", "_only_output", "_plan", "_prepares", "_remembers", "_set",
-        "_sizes", "_views",
+        "_sizes", "_views", "calls",
     )  # fmt: skip
 
     _interpreter: Any
     _set: Callable[..., Any]
     _invoke: Callable[..., Any]
     _get: Callable[..., Any]
+    calls: tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]
+    """Set a tensor, invoke, get a copy of a tensor: for who needs nothing prepared, and saves a call."""
     _views: tuple[Callable[[], Array], ...]
     _sizes: list[tuple[int, ...]] | None
     """What memory is laid out for, where sizes are free."""
@@ -96,14 +98,14 @@ class Lane:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._set = self._invoke = self._get = closed
+        self.calls = self._set, self._invoke, self._get = closed, closed, closed
         self._interpreter, self._views = None, ()
 
     def _take(self, interpreter: Any) -> None:
         is_bare = self._plan.is_bare and not self._plan.has_free_sizes
         self._interpreter, self._sizes = interpreter, None
         self._views = tuple(map(interpreter.tensor, self._plan.outputs))
-        self._set, self._invoke, self._get = _calls(interpreter, bare=is_bare)
+        self.calls = self._set, self._invoke, self._get = _calls(interpreter, bare=is_bare)
 
     def _prepare(self, feeds: Mapping[str, Array]) -> None:
         if not self._remembers and self._plan.state.kept:

@@ -1,14 +1,18 @@
 """Models that are given their own state back, and streams of runs that build on each other."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import edgepack
 from edgepack.runtime.errors import EngineError, InputError
 from edgepack.runtime.session import Session
 from tests.fakes import FakeEngine, spec
+from tests.zoo import packs
+from tests.zoo.packs import ZOO
 
 _PAIRS = {"sum": "new_sum"}
 
@@ -89,9 +93,44 @@ def test_a_state_keeps_its_shape() -> None:
 
 
 def test_the_pack_says_which_inputs_are_states(tmp_path: Path) -> None:
-    import edgepack
-    from tests.zoo import packs
-
     path = packs.write(tmp_path / "p.edgepack", packs.pair(states={"b": "total"}))
     with edgepack.load(path) as session, session.stream() as stream:
         assert [float(stream.run({"a": _ones()})["total"][0, 0]) for _ in range(3)] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["lstm", "tally", "tally_new"])
+def test_a_file_with_state_inside_answers_the_same_in_any_order_and_from_any_thread(name: str) -> None:
+    with edgepack.load(ZOO / f"{name}.tflite") as session:
+        rows = [_random(session, seed) for seed in range(4)]
+        alone = [session.run(row) for row in rows]
+        order = [3, 0, 0, 2, 1, 3, 2] * 20
+        with ThreadPoolExecutor(8) as pool:
+            found = list(pool.map(session.run, [rows[index] for index in order]))
+    for index, one in zip(order, found, strict=True):
+        for key, array in alone[index].items():
+            np.testing.assert_array_equal(one[key], array)
+
+
+@pytest.mark.parametrize("name", ["lstm", "tally", "tally_new"])
+def test_streams_keep_the_state_inside_a_file_apart(name: str) -> None:
+    with edgepack.load(ZOO / f"{name}.tflite") as session:
+        row, other = _random(session, 0), _random(session, 1)
+        first = session.run(row)
+        with session.stream() as one, session.stream() as two:
+            begun = one.run(row)
+            two.run(other)
+            again = one.run(row)
+            assert not all(np.array_equal(begun[key], again[key]) for key in begun), "the state has moved on"
+            session.run(other)
+            one.reset()
+            for key, array in first.items():
+                np.testing.assert_array_equal(begun[key], array)
+                np.testing.assert_array_equal(one.run(row)[key], array)
+                one.reset()
+        np.testing.assert_array_equal(next(iter(session.run(row).values())), next(iter(first.values())))
+
+
+def _random(session: Session, seed: int) -> dict[str, Any]:
+    rng = np.random.default_rng(seed)
+    return {spec.name: rng.uniform(0.5, 1, [size or 1 for size in spec.shape]).astype(spec.dtype)
+            for spec in session.inputs}  # fmt: skip
