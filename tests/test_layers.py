@@ -23,9 +23,12 @@ RUNTIME_LEVELS = (
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
     "batches hotpath engines.onnx_providers engines.litert_providers",
-    "engines.delegation engines.onnx_file engines.tflite_file steps.lookup wide",
+    "engines.delegation engines.onnx_file engines.flatbuffer engines.tflite_file engines.pool steps.lookup wide",
+    "engines.openvino_library engines.file_names",
+    "engines.openvino_lane engines.openvino_providers",
+    "engines.openvino_stream",
     "steps.categories",
-    "engines engines.onnx engines.litert steps pack",
+    "engines engines.onnx engines.litert engines.openvino steps pack",
     "steps.samples",
     "arrays providers choose session",
     "loading",
@@ -52,6 +55,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.cli": {"cyclopts"},
     "edgepack.runtime.steps.image": {"PIL"},
     "edgepack.runtime.engines.onnx": {"onnxruntime"},
+    "edgepack.runtime.engines.openvino_library": {"openvino"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",

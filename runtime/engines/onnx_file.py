@@ -30,11 +30,11 @@ def keeps_tensors_elsewhere(data: bytes) -> bool:
         if kind == "external":
             return True
         inside = _INSIDE[kind]
-        waiting += [(inside[number], content) for number, content in _messages(message) if number in inside]
+        waiting += [(inside[number], content) for number, content in messages(message) if number in inside]
     return False
 
 
-def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+def messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a protobuf message, up to where it ends or is damaged."""
     at = 0
     while at < len(message):
