@@ -40,10 +40,10 @@ def rank(variants: tuple[Variant, ...], variant: str, engine: str | None) -> tup
         names = [one.name for one in variants]
         precisions = list(dict.fromkeys(one.precision for one in variants))
         raise UnknownNameError("variant", variant, ["auto", *names, *precisions])
-    ranked = sorted(fitting, key=_rank)
-    pairs = [
-        Candidate(one, name) for one in ranked for name in engines.for_format(one.format) if engine in {None, name}
-    ]
+    pairs = sorted(
+        (Candidate(one, name) for one in fitting for name in engines.for_format(one.format) if engine in {None, name}),
+        key=_rank,
+    )
     if not pairs:
         formats = ", ".join(dict.fromkeys(one.format for one in fitting))
         if engine is None:
@@ -60,6 +60,7 @@ def rank(variants: tuple[Variant, ...], variant: str, engine: str | None) -> tup
     return tuple(installed)
 
 
-def _rank(variant: Variant) -> tuple[int, str]:
-    known = variant.precision in _PREFERENCE
-    return (_PREFERENCE.index(variant.precision) if known else len(_PREFERENCE), variant.format)
+def _rank(pair: Candidate) -> tuple[int, int, str]:
+    precision = pair.variant.precision
+    place = _PREFERENCE.index(precision) if precision in _PREFERENCE else len(_PREFERENCE)
+    return place, engines.known().index(pair.engine), pair.variant.format

@@ -26,10 +26,10 @@ RUNTIME_LEVELS = (
     "engines.flatbuffer engines.pool engines.litert_chatter",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding "
     "engines.tflite_state engines.litert_providers",
-    "engines.litert_compiled engines.litert_lane steps.lookup wide",
-    "steps.categories",
-    "engines.litert_stream",
-    "engines engines.onnx engines.litert steps pack",
+    "engines.litert_compiled engines.litert_lane steps.lookup wide engines.openvino_library engines.file_names",
+    "engines.openvino_lane engines.openvino_providers",
+    "engines.litert_stream engines.openvino_stream steps.categories",
+    "engines engines.onnx engines.litert engines.openvino steps pack",
     "steps.samples",
     "arrays candidates providers session verdicts",
     "choices",
@@ -63,6 +63,7 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.engines.onnx_plugins": {"onnxruntime"},
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
     "edgepack.runtime.engines.litert_providers": {"openvino"},
+    "edgepack.runtime.engines.openvino_library": {"openvino"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",

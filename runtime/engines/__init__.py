@@ -42,6 +42,10 @@ _ENGINES = {
         ("ai_edge_litert", "tflite_runtime"), "edgepack.runtime.engines.litert:open_file", ("tflite",), "litert",
         "XNNPACK", "edgepack.runtime.engines.litert_providers:offers", "delegate:",
     ),
+    "openvino": _Entry(
+        ("openvino",), "edgepack.runtime.engines.openvino:OpenvinoEngine", ("onnx", "tflite"), "openvino",
+        "openvino:CPU", "edgepack.runtime.engines.openvino_providers:offers",
+    ),
 }  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def keeps_tensors_elsewhere(data: bytes) -> bool:
         if kind == "external":
             return True
         inside = _INSIDE[kind]
-        waiting += [(inside[number], content) for number, content in _messages(message) if number in inside]
+        waiting += [(inside[number], content) for number, content in messages(message) if number in inside]
     return False
 
 
@@ -63,7 +63,7 @@ def batch_names(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
 
 def _fields(message: memoryview, number: int, *deeper: int) -> Iterator[memoryview]:
     """What lies at the end of a path of field numbers."""
-    for found, content in _messages(message):
+    for found, content in messages(message):
         if found == number:
             if deeper:
                 yield from _fields(content, *deeper)
@@ -75,7 +75,7 @@ def _text(message: memoryview, number: int) -> str:
     return next((bytes(content).decode(errors="replace") for content in _fields(message, number)), "")
 
 
-def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+def messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a protobuf message, up to where it ends or is damaged."""
     at = 0
     while at < len(message):

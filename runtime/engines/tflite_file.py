@@ -127,7 +127,7 @@ def _walk(data: bytes) -> tuple[int, int]:
 def _tensor_bytes(data: bytes, places: list[int]) -> int:
     shape, kind = (*places, 0, 0)[:2]
     sizes = flatbuffer.numbers(data, shape + flatbuffer.number(data, shape), "i") if shape else ()
-    if len(sizes) > _MOST_AXES or kind >= len(data):
+    if len(sizes) > _MOST_AXES or min(sizes, default=0) < -1 or kind >= len(data):
         raise OverflowError
     elements: int = math.prod(max(1, size) for size in sizes)
     return elements * _ELEMENT_BYTES.get(data[kind] if kind else 0, 4)

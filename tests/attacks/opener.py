@@ -1,4 +1,4 @@
-"""Open and run hostile files: `python opener.py FILE …` prints what became of each, as JSON.
+"""Open and run hostile files: `python opener.py ENGINE FILE …` prints what became of each, as JSON.
 
 An engine is native code: what it does to a file that it should refuse may end the process. So the files are opened in
 a child; where it ends early, that is the outcome of the file it was at, and another child goes on with the next.
@@ -20,10 +20,10 @@ def sample(spec: TensorSpec) -> npt.NDArray[np.generic]:
     return np.ones([1 if size is None else min(size, 4096) for size in spec.shape], spec.numpy_dtype)
 
 
-def outcome(path: str) -> str:
+def outcome(path: str, engine: str) -> str:
     """`answered`, `refused`, or the words of an error that must not be."""
     try:
-        with edgepack.load(path, threads=1) as session:
+        with edgepack.load(path, engine=engine, threads=1) as session:
             session.run({spec.name: sample(spec) for spec in session.inputs})
     except edgepack.EdgepackError:
         return "refused"
@@ -32,7 +32,7 @@ def outcome(path: str) -> str:
     return "answered"
 
 
-def outcomes_of_one_child(paths: list[str]) -> list[str]:
+def outcomes_of_one_child(paths: list[str], engine: str) -> list[str]:
     """What became of the files up to the one that ended the child, if any."""
     reading, writing = os.pipe()
     process = os.fork()
@@ -42,7 +42,7 @@ def outcomes_of_one_child(paths: list[str]) -> list[str]:
         os.dup2(nowhere, 2)
         for path in paths:
             signal.alarm(20)
-            os.write(writing, json.dumps(outcome(path)).encode() + b"\n")
+            os.write(writing, json.dumps(outcome(path, engine)).encode() + b"\n")
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
@@ -52,12 +52,12 @@ def outcomes_of_one_child(paths: list[str]) -> list[str]:
     return found if code == 0 else [*found, f"ended by signal {-code}"]
 
 
-def main(paths: list[str]) -> None:
+def main(engine: str, *paths: str) -> None:
     found: list[str] = []
     while len(found) < len(paths):
-        found += outcomes_of_one_child(paths[len(found) :])
+        found += outcomes_of_one_child(list(paths[len(found) :]), engine)
     sys.stdout.write(json.dumps(dict(zip(paths, found, strict=True))))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(*sys.argv[1:])

@@ -31,6 +31,8 @@ WAYS = (
     Way("mlp", "mlp_free.tflite", "litert"),
     Way("pair", "pair.onnx", "onnx"),
     Way("pair", "pair.tflite", "litert"),
+    *(Way("mlp", f"mlp{end}", "openvino") for end in (".onnx", "_batch4.onnx", ".tflite", "_free.tflite")),
+    *(Way("pair", f"pair{end}", "openvino") for end in (".onnx", ".tflite")),
 )
 
 

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from edgepack.runtime import candidates
+from edgepack.runtime import candidates, engines
 from edgepack.runtime.errors import EngineError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Variant
 from tests.zoo.packs import PARITY
@@ -22,16 +22,18 @@ def chosen(asked: str, engine: str | None = None, variants: tuple[Variant, ...] 
 
 
 def test_unmeasured_the_closest_file_comes_first() -> None:
-    names = [name for name, _ in chosen("auto")]
+    names = [name for name, engine in chosen("auto") if engine != "openvino"]
     assert names == ["onnx-float32", "tflite-float32", "onnx-float16", "tflite-int8", "onnx-dynamic_int8"]
 
 
-def test_each_format_goes_to_its_engine() -> None:
-    assert dict(chosen("float32")) == {"onnx-float32": "onnx", "tflite-float32": "litert"}
+def test_each_format_goes_to_its_engine_before_one_that_reads_all() -> None:
+    pairs = [("onnx-float32", "onnx"), ("tflite-float32", "litert")]
+    pairs += [("onnx-float32", "openvino"), ("tflite-float32", "openvino")]
+    assert chosen("float32") == [pair for pair in pairs if pair[1] in engines.available()]
 
 
 def test_a_variant_is_asked_for_by_name() -> None:
-    assert chosen("tflite-int8") == [("tflite-int8", "litert")]
+    assert chosen("tflite-int8", "litert") == chosen("tflite-int8")[:1] == [("tflite-int8", "litert")]
 
 
 def test_an_engine_narrows_the_choice() -> None:
@@ -45,7 +47,7 @@ def test_an_unknown_variant_lists_names_and_precisions() -> None:
 
 
 def test_an_unknown_engine_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown engine 'tensorrt' \(known: onnx, litert\)"):
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'tensorrt' \(known: onnx, litert, openvino\)"):
         chosen("auto", "tensorrt")
 
 
@@ -55,7 +57,7 @@ def test_an_engine_that_does_not_read_the_variant_says_so() -> None:
 
 
 def test_a_precision_of_a_later_release_comes_last() -> None:
-    assert chosen("auto", variants=(variant("onnx-ternary"), *ALL))[-1] == ("onnx-ternary", "onnx")
+    assert chosen("auto", variants=(variant("onnx-ternary"), *ALL))[-1][0] == "onnx-ternary"
 
 
 def test_a_format_of_a_later_release_is_passed_over() -> None:

@@ -120,9 +120,14 @@ def test_the_engine_tells_its_library_and_version(mlp: edgepack.Session) -> None
     assert any(character.isdigit() for character in mlp.engine.description)
 
 
-@pytest.mark.parametrize(("name", "engine"), [("mlp.onnx", "onnx"), ("mlp.tflite", "litert")])
+@pytest.mark.parametrize(
+    ("name", "engine"),
+    [("mlp.onnx", "onnx"), ("mlp.tflite", "litert"), ("mlp.onnx", "openvino"), ("mlp.tflite", "openvino")],
+)  # fmt: skip
 @pytest.mark.parametrize("keep", [0.0, 0.1, 0.5, 0.9], ids=lambda share: f"{share:.0%}")
 def test_a_file_cut_short_is_refused_in_the_engines_words(tmp_path: Path, name: str, engine: str, keep: float) -> None:
+    if engine not in engines.available():
+        pytest.skip(f"engine {engine!r} is not installed")
     data = (ZOO / name).read_bytes()
     (tmp_path / name).write_bytes(data[: int(len(data) * keep)])
     with pytest.raises(EngineError, match=r"refuses the file"):
@@ -145,16 +150,20 @@ def test_an_engine_is_usable_after_a_failure(way: Way) -> None:
 
 
 def test_an_unknown_engine_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown engine 'openvin' \(known: onnx, litert\)"):
+    with pytest.raises(UnknownNameError, match=r"unknown engine 'openvin' \(known: onnx, litert, openvino\)"):
         engines.library("openvin")
 
 
-@pytest.mark.parametrize(("file_format", "names"), [("onnx", ("onnx",)), ("tflite", ("litert",)), ("hailo", ())])
+@pytest.mark.parametrize(
+    ("file_format", "names"),
+    [("onnx", ("onnx", "openvino")), ("tflite", ("litert", "openvino")), ("hailo", ())],
+    ids=["onnx", "tflite", "hailo"],
+)
 def test_engines_are_found_by_the_format_they_read(file_format: str, names: tuple[str, ...]) -> None:
     assert engines.for_format(file_format) == names
 
 
-_WITHOUT_ENGINES = ("onnxruntime", "ai_edge_litert", "tflite_runtime")
+_WITHOUT_ENGINES = ("onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino")
 _LOAD = """
 import sys, edgepack
 try:
@@ -171,8 +180,8 @@ else:
     [
         ("mlp.onnx", _WITHOUT_ENGINES, "pip install 'edgepack[onnx]'"),
         ("mlp.tflite", _WITHOUT_ENGINES, "pip install 'edgepack[litert]'"),
-        ("mlp.onnx", ("ai_edge_litert", "tflite_runtime"), "loaded"),
-        ("mlp.tflite", ("onnxruntime",), "loaded"),
+        ("mlp.onnx", ("ai_edge_litert", "tflite_runtime", "openvino"), "loaded"),
+        ("mlp.tflite", ("onnxruntime", "openvino"), "loaded"),
     ],
     ids=["onnx", "tflite", "onnx-alone", "litert-alone"],
 )
@@ -189,14 +198,27 @@ def test_a_pack_without_any_engine_says_what_to_install(child: Child, mlp_pack: 
     assert "pip install 'edgepack[onnx]'" in done.stdout
 
 
-def test_a_pack_runs_in_the_one_engine_that_is_there(child: Child, mlp_pack: Path) -> None:
+@pytest.mark.parametrize(
+    ("without", "runs"),
+    [
+        ((), "onnx-float32 onnx"),
+        (("onnxruntime",), "tflite-float32 litert"),
+        (("onnxruntime", "ai_edge_litert", "tflite_runtime"), "onnx-float32 openvino"),
+    ],
+    ids=["all", "without-onnx", "openvino-alone"],
+)
+def test_a_pack_runs_in_the_first_engine_that_is_there(
+    child: Child, mlp_pack: Path, without: tuple[str, ...], runs: str
+) -> None:
+    if "openvino" in runs and "openvino" not in engines.available():
+        pytest.skip("engine 'openvino' is not installed")
     code = "import sys, edgepack\ns = edgepack.load(sys.argv[1])\nprint(s.variant, s.engine)"
-    assert child(code, mlp_pack, without=("onnxruntime",)).stdout == "tflite-float32 litert\n"
+    assert child(code, mlp_pack, without=without).stdout == f"{runs}\n"
 
 
 def test_without_an_engine_none_is_available(child: Child) -> None:
     code = "from edgepack.runtime import engines\nprint(engines.available(), engines.known())"
-    assert child(code, without=_WITHOUT_ENGINES).stdout == "() ('onnx', 'litert')\n"
+    assert child(code, without=_WITHOUT_ENGINES).stdout == "() ('onnx', 'litert', 'openvino')\n"
 
 
 def test_asking_what_is_available_imports_nothing(child: Child) -> None:
