@@ -18,7 +18,8 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 
 # Modules of the runtime, lowest first: each may import only from the lines above its own.
 RUNTIME_LEVELS = (
-    "errors timing device cache",
+    "errors timing cgroup cache",
+    "device",
     "tensor writing",
     "compare steps.base engines.base",
     "about manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
