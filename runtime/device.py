@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from edgepack.runtime import cgroup
+
 _TELLING_FLAGS = (
     "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
     "neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
@@ -45,20 +47,24 @@ def this_device() -> Device:
         cpu=cpu,
         cpu_flags=flags,
         usable_cores=usable_cores(),
-        memory_bytes=_memory_bytes(),
+        memory_bytes=memory_bytes(),
         governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
         temperature_celsius=_temperature(),
         load_average=_load_average(),
     )
 
 
-def usable_cores() -> int:
-    """How many cores this process may really use: affinity and the cgroup's quota, at least 1."""
+def usable_cores(root: Path = cgroup.ROOT) -> int:
+    """How many cores this process may really use: by its affinity and its control groups' quotas, at least 1.
+
+    Part of a core counts for nothing: a thread for it would be stopped in the middle of most calls.
+
+    Args:
+        root: Where `proc` and `sys` lie.
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    quota = _read("/sys/fs/cgroup/cpu.max").split()
-    if len(quota) == 2 and quota[0] != "max":
-        cores = min(cores, max(1, int(quota[0]) // int(quota[1])))
-    return cores
+    quota = cgroup.cores(root)
+    return cores if quota is None else max(1, min(cores, int(quota)))
 
 
 def _processor() -> tuple[str, tuple[str, ...]]:
@@ -72,10 +78,12 @@ def _processor() -> tuple[str, tuple[str, ...]]:
     return name, tuple(flag for flag in _TELLING_FLAGS if flag in flags)
 
 
-def _memory_bytes() -> int | None:
+def memory_bytes(root: Path = cgroup.ROOT) -> int | None:
+    """How much memory this process may use: the machine's, or what its control groups leave it of that."""
+    found = [cgroup.memory_bytes(root)]
     with contextlib.suppress(ValueError, OSError, AttributeError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return None
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    return min((limit for limit in found if limit is not None), default=None)
 
 
 def _temperature() -> float | None:

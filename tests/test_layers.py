@@ -18,8 +18,8 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 
 # Modules of the runtime, lowest first: each may import only from the lines above its own.
 RUNTIME_LEVELS = (
-    "errors timing device vulkan chatter cache_folder ways",
-    "tensor writing cache",
+    "errors timing cgroup vulkan chatter cache_folder ways",
+    "device tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
     "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words trials engines.litert_library "
