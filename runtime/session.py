@@ -171,6 +171,7 @@ class Session:
 
     def run_plainly(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run rows that fit, in the file's own batch and by no quicker way: what everything else is held against."""
+        check_names(self.inputs, inputs)
         feeds = {spec.name: spec.check(inputs[spec.name]) for spec in self.inputs}
         rows = len(next(iter(feeds.values()))) if self._batched else 0
         if self._batch:

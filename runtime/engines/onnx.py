@@ -46,10 +46,12 @@ class OnnxEngine:
         try:
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
+            self._operators = _operators(self._session)
         except EngineError as error:
             raise EngineError(f"{library} refuses the file: {error}") from error
+        except UnicodeDecodeError as error:
+            raise EngineError(f"{library} refuses the file: a name in it is no text ({error})") from error
         self.name = EngineName("onnx", f"{library} with {self._place.version}" if self._place.version else library)
-        self._operators = _operators(self._session)
         self._providers: Sequence[str] = self._session.get_providers()
         if opening.provider != CPU:
             self._check_taken(opening.provider)

@@ -61,8 +61,17 @@ def test_a_crash_is_survived_and_remembered(monkeypatch: pytest.MonkeyPatch, tmp
     _abort_with(monkeypatch, tmp_path, "os.abort()")
     for _ in range(2):
         with pytest.raises(EngineError, match=r"mlp\.onnx: onnx was tried with this file on .* \(Aborted\)"):
-            edgepack.load(ZOO / "mlp.onnx")
+            edgepack.load(ZOO / "mlp.onnx", engine="onnx")
     assert (tmp_path / "tried").read_text() == "once "
+
+
+def test_after_a_crash_the_next_engine_answers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("EDGEPACK_CACHE", str(tmp_path / "cache"))
+    _abort_with(monkeypatch, tmp_path, "os.abort()")
+    with edgepack.load(ZOO / "mlp.onnx") as session:
+        assert session.engine == "openvino"
+        assert "(Aborted)" in session.fallbacks[0]
 
 
 def test_a_bare_file_that_runs_is_tried_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
