@@ -24,7 +24,7 @@ from edgepack.runtime.errors import (
 from edgepack.runtime.goldens import Golden
 from edgepack.runtime.manifest import FORMATS, Manifest
 from edgepack.runtime.pack import Pack, is_pack
-from edgepack.runtime.session import Session
+from edgepack.runtime.session import Session, is_any_open
 from edgepack.runtime.ways import Way
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Sess
     data = file.read()
     way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
     device = "" if how.trusted else _device_for(file, data, way)
-    opening = engines.Opening(offer.name, how.threads, how.strict, how.reduced, options=how.options)
+    opening = engines.Opening(
+        offer.name, how.threads, how.strict, how.reduced, spinning=not is_any_open(), options=how.options
+    )
     opened = engines.open_file(file.engine, data, opening)
     try:
         partly = _elsewhere(opened, offer)

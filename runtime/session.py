@@ -2,6 +2,7 @@
 
 import functools
 import sys
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,13 @@ from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
 from edgepack.runtime.wide import Wide
 
 Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
+
+_OPEN: "weakref.WeakSet[Session]" = weakref.WeakSet()
+
+
+def is_any_open() -> bool:
+    """Whether a session is open in this process: threads of another one would then spin against its own."""
+    return len(_OPEN) > 0
 
 
 class Session:
@@ -57,6 +65,7 @@ class Session:
         states: Mapping[str, str] | None = None,
         chosen: str = "",
     ) -> None:
+        _OPEN.add(self)
         self._engine = engine
         self.chosen = chosen
         self._batch = batches.file_batch(engine.inputs, engine.outputs)
@@ -232,6 +241,7 @@ class Session:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
         self._call = self._call_into = no_answer
         self.__dict__.pop("run", None)
+        _OPEN.discard(self)
         if self._engine_run is not closed:
             self._engine_run = closed
             if self._wide:

@@ -1,5 +1,6 @@
 """From a path to a session: what is taken, what is refused, what is stepped down to."""
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -251,3 +252,19 @@ def test_a_keras_model_says_to_convert_it_first(tmp_path: Path) -> None:
 def test_threads_are_a_whole_number(threads: object) -> None:
     with pytest.raises(InputError, match="it takes 1 to"):
         edgepack.load(ZOO / "mlp.onnx", threads=threads)  # type: ignore[arg-type]
+
+
+def test_threads_spin_where_a_session_is_alone(monkeypatch: pytest.MonkeyPatch, mlp_pack: Path) -> None:
+    asked: list[bool] = []
+    real = engines.open_file
+
+    def watched(engine: str, data: bytes, opening: engines.Opening) -> engines.Engine:
+        asked.append(opening.spinning)
+        return real(engine, data, opening)
+
+    gc.collect()  # sessions that other tests left
+    monkeypatch.setattr(engines, "open_file", watched)
+    with edgepack.load(mlp_pack), edgepack.load(mlp_pack):
+        pass
+    edgepack.load(mlp_pack).close()
+    assert asked == [True, False, True]
