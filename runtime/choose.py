@@ -7,6 +7,7 @@ meets them all. After every round those that are clearly behind leave: successiv
 
 import contextlib
 import datetime as dt
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -76,7 +77,7 @@ class _Runner:
 
 
 def choose(  # noqa: PLR0913 - keyword-only, each an independent choice of the user
-    path: Path,
+    path: str | os.PathLike[str],
     *,
     objective: str = "latency",
     seconds: float = 60.0,
@@ -118,6 +119,7 @@ def choose(  # noqa: PLR0913 - keyword-only, each an independent choice of the u
         raise UnknownNameError("objective", objective, OBJECTIVES)
     if not seconds > 0 or not max_drop >= 0 or (rows is not None and rows < 1):
         raise InputError(f"seconds={seconds}, max_drop={max_drop}, rows={rows}: seconds and rows take more than 0")
+    path = Path(path)
     rows = rows or (16 if objective == "throughput" else 1)
     deadline = clock() + seconds
     with Pack(path) as pack:
