@@ -39,7 +39,7 @@ def bench(  # noqa: PLR0913 - each is an option of the command
     Args:
         pack: A pack, or a bare .tflite or .onnx file.
         variant: Names of variants or precisions, separated by commas; by default all.
-        engine: "onnx", "litert", or both separated by a comma; by default all that are installed.
+        engine: "onnx", "litert", "openvino", or several separated by commas; by default all that are installed.
         threads: Threads a call may use, separated by commas; by default 1 and the cores this process may use.
         batch: Rows in a call.
         rounds: How often each candidate takes its turn.

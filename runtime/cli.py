@@ -50,7 +50,7 @@ def run(  # noqa: PLR0913 - options of a command
         samples: Raw samples: image files for a model of images, .txt files with one sample a line for a model of text;
             .npz files hold tensors by input name, .npy files one.
         variant: The name of a variant, a precision, or "auto".
-        engine: "onnx" or "litert"; by default the first installed that reads the variant.
+        engine: "onnx", "litert" or "openvino"; by default the first installed that reads the variant.
         provider: Where to run, best first, separated by commas: auto, cpu, gpu, npu, or an engine's own name.
         threads: Threads one call may use; by default the cores this process may use.
         strict: Refuse any fallback.

@@ -1,5 +1,6 @@
 """What is measured, and what the errors say when it cannot be."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -11,22 +12,27 @@ from edgepack.runtime.errors import EdgepackError, InputError, MissingFileError,
 
 def test_every_variant_is_planned_with_one_thread_and_with_all_cores(pack: Path) -> None:
     wanted = sorted({1, usable_cores()})
-    assert [(one.variant, one.threads) for one in plan(pack)] == [
+    assert [(one.variant, one.threads) for one in plan(pack, engines=["onnx"])] == [
         (name, threads) for name in ("onnx-float32", "onnx-float16", "onnx-int8") for threads in wanted
     ]
 
 
 def test_variants_are_chosen_by_name_and_by_precision(pack: Path) -> None:
-    chosen = plan(pack, variants=["int8", "onnx-float32"], threads=[1])
+    chosen = plan(pack, variants=["int8", "onnx-float32"], engines=["onnx"], threads=[1])
     assert [one.variant for one in chosen] == ["onnx-float32", "onnx-int8"]
 
 
+def test_every_engine_that_reads_a_variant_is_planned(pack: Path) -> None:
+    engines = [one.engine for one in plan(pack, variants=["int8"], threads=[1])]
+    assert engines == [name for name in ("onnx", "openvino") if find_spec({"onnx": "onnxruntime"}.get(name, name))]
+
+
 def test_a_thread_count_given_twice_is_measured_once(pack: Path) -> None:
-    assert [one.threads for one in plan(pack, variants=["int8"], threads=[2, 1, 2])] == [2, 1]
+    assert [one.threads for one in plan(pack, variants=["int8"], engines=["onnx"], threads=[2, 1, 2])] == [2, 1]
 
 
 def test_a_bare_file_is_one_variant_without_a_precision(bare_file: Path) -> None:
-    (one,) = plan(bare_file, threads=[3])
+    (one,) = plan(bare_file, engines=["onnx"], threads=[3])
     assert (one.variant, one.format, one.precision, one.engine, one.threads) == ("tiny.onnx", "onnx", "", "onnx", 3)
     assert one.file_bytes == bare_file.stat().st_size
 

@@ -21,7 +21,7 @@ QUICK: dict[str, Any] = {"threads": "1", "rounds": 1, "seconds": 0.01}
 
 
 def test_results_go_to_stdout_and_everything_else_to_stderr(pack: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.bench(pack, **QUICK) == 0
+    assert cli.bench(pack, engine="onnx", **QUICK) == 0
     out, err = capsys.readouterr()
     assert "onnx-int8" in out
     assert "p50 µs" in out
@@ -30,7 +30,7 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(pack: Path, capsys: 
 
 
 def test_json_prints_one_report_and_nothing_else_on_stdout(pack: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.bench(pack, json=True, variant="int8,float32", **QUICK) == 0
+    assert cli.bench(pack, json=True, variant="int8,float32", engine="onnx", **QUICK) == 0
     found = json.loads(capfd.readouterr().out)
     assert [one["variant"] for one in found["results"]] == ["onnx-float32", "onnx-int8"]
 

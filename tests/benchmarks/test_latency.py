@@ -143,7 +143,7 @@ def test_ctrl_c_ends_real_processes_that_wait(pack: Path) -> None:
 
 
 def test_a_pack_is_measured_and_its_broken_variant_is_reported(pack: Path) -> None:
-    report = bench(pack, threads=[1], rounds=2, seconds=0.01, batch=3)
+    report = bench(pack, engines=["onnx"], threads=[1], rounds=2, seconds=0.01, batch=3)
     assert [result.variant for result in report.results] == ["onnx-float32", "onnx-int8"]
     assert [(one.variant, one.engine) for one in report.failures] == [("onnx-float16", "onnx")]
     assert "refuses the file" in report.failures[0].reason
@@ -161,7 +161,7 @@ def test_a_pack_is_measured_and_its_broken_variant_is_reported(pack: Path) -> No
 
 
 def test_a_bare_file_is_measured_on_random_values(bare_file: Path) -> None:
-    report = bench(bare_file, threads=[1], rounds=1, seconds=0.01)
+    report = bench(bare_file, engines=["onnx"], threads=[1], rounds=1, seconds=0.01)
     assert report.settings.input_source == "seeded random values"
     assert [(one.variant, one.precision, one.to_float32) for one in report.results] == [("tiny.onnx", "", None)]
     assert report.results[0].spread == 0
