@@ -9,6 +9,7 @@ from edgepack.page import Bar, Facts, Mark, Notes, Plot, Point, Section, Table, 
 _NAMES: dict[str, Callable[[Result], str]] = {
     "variant": lambda one: one.variant,
     "engine": lambda one: one.engine,
+    "on": lambda one: one.provider,
     "threads": lambda one: str(one.threads),
 }
 _SPEED: dict[str, Callable[[Result], str]] = {
