@@ -6,7 +6,7 @@ from tests.tour.conftest import ROOT, Tour
 
 
 def test_the_tour_runs_as_it_stands(tour: Tour) -> None:
-    assert list(tour.printed) == ["train", "convert", "inspect", "verify", "run", "bench"]
+    assert list(tour.printed) == ["train", "convert", "inspect", "verify", "choose", "run", "bench"]
 
 
 def test_a_seven_is_read_as_a_seven(tour: Tour) -> None:
