@@ -1,9 +1,7 @@
 """Facts of this machine: processor, usable cores, memory, clock governor, heat; and a fingerprint of them."""
 
 import contextlib
-import hashlib
 import os
-import platform
 from pathlib import Path
 
 import msgspec
@@ -32,6 +30,8 @@ class Device(msgspec.Struct, frozen=True):
     @property
     def fingerprint(self) -> str:
         """Twelve hex digits that stay the same while the hardware and its limits do."""
+        import hashlib  # who only asks for the cores of this machine needs none of it
+
         lasting = {
             k: v for k, v in msgspec.structs.asdict(self).items() if k not in {"temperature_celsius", "load_average"}
         }
@@ -40,6 +40,8 @@ class Device(msgspec.Struct, frozen=True):
 
 def this_device() -> Device:
     """The facts of this machine, read now; nothing here raises where a system tells less."""
+    import platform
+
     cpu, flags = _processor()
     return Device(
         system=f"{platform.system()} {platform.release()}",
@@ -69,6 +71,8 @@ def usable_cores(root: Path = cgroup.ROOT) -> int:
 
 def _processor() -> tuple[str, tuple[str, ...]]:
     """Name and telling instruction sets of the first core."""
+    import platform
+
     facts: dict[str, str] = {}
     for line in _read("/proc/cpuinfo").splitlines():
         key, _, value = line.partition(":")

@@ -1,7 +1,6 @@
 """The single file that ships: an ordinary zip with uncompressed members, or the same as a folder; reader and writer."""
 
 import contextlib
-import hashlib
 import io
 import os
 import re
@@ -13,6 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
+from edgepack.runtime.digests import sha256
 from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Golden, Manifest, Steps, Variant, decode_manifest, encode
 from edgepack.runtime.steps.assets import resolve
@@ -79,7 +79,7 @@ class Pack:
                 "it is damaged or was changed; fetch or build it again"
             )
         data = self._members.read(ref.path)
-        digest = hashlib.sha256(data).hexdigest()
+        digest = sha256(data)
         if digest != ref.sha256:
             raise PackError(
                 f"member {ref.path!r} of {self.path} has digest {digest[:12]}…; its manifest says {ref.sha256[:12]}…: "
@@ -192,7 +192,7 @@ def _strangers(folder: Path) -> tuple[str, ...]:
 
 def reference(path: str, data: bytes) -> FileRef:
     """What the manifest says of a member that holds `data`."""
-    return FileRef(path=path, sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
+    return FileRef(path=path, sha256=sha256(data), size_bytes=len(data))
 
 
 def encode_array(array: Array) -> bytes:

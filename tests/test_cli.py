@@ -270,6 +270,34 @@ def test_a_pack_that_answers_differently_is_exit_1(run: Run, tmp_path: Path) -> 
     assert len(json.loads(done.out)["failures"]) == len(ways)
 
 
+def test_choosing_prints_a_table_writes_a_page_and_is_remembered(run: Run, mlp_pack: Path, tmp_path: Path) -> None:
+    page = tmp_path / "choice.html"
+    done = run("choose", mlp_pack, "--seconds", "20", "--threads", "1", "--provider", "cpu", "--html", page)
+    assert done.code == 0, done.err
+    assert "chosen: " in done.out
+    assert "<svg" in page.read_text(encoding="utf-8")
+    again = run("choose", mlp_pack, "--html", page)
+    assert (again.code, "exists already" in again.err) == (1, True)
+
+
+def test_choosing_as_json_is_all_there_is_on_stdout(run: Run, mlp_pack: Path) -> None:
+    done = run("choose", mlp_pack, "--seconds", "20", "--threads", "1", "--provider", "cpu", "--json", "--no-remember")
+    choice = json.loads(done.out)
+    assert choice["way"] == choice["measurements"][0]["way"]
+
+
+def test_a_provider_that_is_not_here_is_one_line(run: Run, mlp_pack: Path) -> None:
+    done = run("run", mlp_pack, ZOO / "mlp.npz", "--provider", "CUDAExecutionProvider", "--strict")
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1
+    assert "provider 'CUDAExecutionProvider' is not available here" in done.err
+
+
+def test_an_option_that_is_no_pair_is_refused(run: Run, mlp_pack: Path) -> None:
+    done = run("run", mlp_pack, ZOO / "mlp.npz", "--option", "fast")
+    assert (done.code, done.err) == (1, "edgepack: option 'fast' is no name=value\n")
+
+
 def test_the_device_is_shown(run: Run) -> None:
     done = run("devices")
     assert done.code == 0
