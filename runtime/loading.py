@@ -222,10 +222,14 @@ def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Sess
             raise ProviderError(offer.name, partly, ["cpu"])
         reasons = (*before, partly) if partly else before
         session = file.session(opened, fallbacks=reasons, device=device, states=how.states, chosen=how.chosen)
-        if how.check and file.goldens:
-            _check_goldens(session, file, offer, how)
     except BaseException:
         opened.close()
+        raise
+    try:
+        if how.check and file.goldens:
+            _check_goldens(session, file, how)
+    except BaseException:
+        session.close()
         raise
     return session
 
@@ -247,7 +251,7 @@ def _elsewhere(opened: Engine, offer: Offer) -> str:
     return f"{offer.name} leaves some operators to the CPU: {', '.join(dict.fromkeys(others))}"
 
 
-def _check_goldens(session: Session, file: _File, offer: Offer, how: _How) -> None:
+def _check_goldens(session: Session, file: _File, how: _How) -> None:
     """Raise where the golden samples come out otherwise here."""
     assert file.goldens is not None
     answer = goldens.check(session.run_plainly, file.goldens(), file.tolerance, reduced=how.reduced)

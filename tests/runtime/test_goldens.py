@@ -1,5 +1,6 @@
 """The golden samples at load: what gives other answers here is not used."""
 
+import gc
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edgepack.runtime.errors import EngineError, InputError
 from edgepack.runtime.goldens import check
 from edgepack.runtime.manifest import Golden
 from edgepack.runtime.pack import encode_array, reference
+from edgepack.runtime.session import is_any_open
 from edgepack.runtime.tensor import Array
 from tests.zoo import packs
 
@@ -70,3 +72,10 @@ def test_a_pack_that_gives_other_answers_here_is_not_opened(tmp_path: Path) -> N
 def test_the_check_can_be_left_out(tmp_path: Path) -> None:
     with edgepack.load(_with_other_goldens(tmp_path / "p.edgepack"), check=False) as session:
         assert session.provider == "cpu"
+
+
+def test_a_session_that_failed_the_check_is_closed(tmp_path: Path) -> None:
+    gc.collect()  # sessions that other tests left
+    with pytest.raises(EngineError):
+        edgepack.load(_with_other_goldens(tmp_path / "p.edgepack"))
+    assert not is_any_open()
