@@ -18,7 +18,7 @@ import json, sys
 import numpy as np
 import edgepack
 pack, images = sys.argv[1], np.load(sys.argv[2])["image"]
-session = edgepack.load(pack)
+session = edgepack.load(pack, variant="float32")  # whatever was chosen on this device
 pixels = [(image[:, :, 0] * 255).round().astype("uint8") for image in images]
 labels = [best[0].label for best in session.predict(pixels)]
 session_facts = {"variant": session.variant, "engine": session.engine, "description": session.engine.description}
@@ -81,7 +81,7 @@ def _labels_here(tour: Tour) -> list[str]:
     import edgepack
 
     images = np.load(tour.folder / "digits.evaluation.npz")["image"]
-    with edgepack.load(tour.folder / "digits.edgepack") as session:
+    with edgepack.load(tour.folder / "digits.edgepack", variant="float32") as session:
         return [str(best) for best in session(images).argmax(axis=1)]  # type: ignore[union-attr]
 
 
