@@ -75,8 +75,8 @@ if any(isinstance(layer, L.BatchNormalization) for layer in model.layers):
             layer.momentum = 0.0
     model(rows[:32], training=True)
 model.save(folder + "/model.keras")
-np.savez(folder + "/calibration.npz", **{model.input_names[0]: rows[:64]})
-np.savez(folder + "/evaluation.npz", **{model.input_names[0]: rows[64:]})
+np.savez(folder + "/calibration.npz", **{model.layers[0].name: rows[:64]})
+np.savez(folder + "/evaluation.npz", **{model.layers[0].name: rows[64:]})
 for ending, form in (("tflite", "litert"), ("onnx", "onnx")):
     try:
         model.export(f"{folder}/keras.{ending}", format=form)
