@@ -15,6 +15,7 @@ from edgepack.runtime import engines
 from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.device import this_device
 from edgepack.runtime.engines import Offer
+from edgepack.runtime.engines.base import Look
 from edgepack.runtime.errors import InputError, MissingFileError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest
@@ -22,7 +23,7 @@ from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 from edgepack.runtime.steps.outputs import Score
 from edgepack.runtime.tensor import describe
-from edgepack.runtime.trials import Looked, Trial
+from edgepack.runtime.trials import Trial
 from edgepack.runtime.verify import verify as verify_pack
 
 Json = Annotated[bool, Parameter(name="--json", negative="")]
@@ -181,11 +182,11 @@ def devices(*, json: Json = False) -> int:
 def _look(engine: str, offer: Offer) -> dict[str, Any]:
     """What becomes of a provider here; one that has to be loaded for that is looked at in a process of its own."""
     if engine not in engines.available():
-        found = Looked(why_not=f"run: pip install 'edgepack[{engines.extra(engine)}]'")
+        found = Look(why_not=f"run: pip install 'edgepack[{engines.extra(engine)}]'")
     elif why := offer.missing():
-        found = Looked(why_not=why)
+        found = Look(why_not=why)
     elif offer.look is None:
-        found = Looked()
+        found = Look()
     else:
         with Trial() as trial:
             found = trial.look(engine, offer.name)

@@ -21,10 +21,12 @@ def asked(provider: str | Sequence[str]) -> tuple[str, ...]:
     """
     wanted = (provider,) if isinstance(provider, str) else tuple(provider)
     for name in wanted or ("",):
-        if name not in {"auto", *KINDS, *known()} and not any(
-            engines.takes_delegate(engine, name) for engine in engines.known()
-        ):
-            raise UnknownNameError("provider", name, known())
+        if name in {"auto", *KINDS}:  # the usual case, and nothing is listed for it: plugins are looked for on the disk
+            continue
+        if any(engines.takes_delegate(engine, name) for engine in engines.known()):
+            continue
+        if name not in (every := known()):
+            raise UnknownNameError("provider", name, every)
     return tuple(dict.fromkeys(wanted))
 
 

@@ -15,11 +15,12 @@ import msgspec
 import numpy as np
 
 from edgepack.runtime import engines, loading, providers
+from edgepack.runtime.engines.base import Look
 from edgepack.runtime.errors import EdgepackError, one_line
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array, TensorSpec
-from edgepack.runtime.trials import Looked, Measured, Opened
+from edgepack.runtime.trials import Measured, Opened
 from edgepack.runtime.ways import Way
 
 _FREE_SIZE = 4  # of axes that are free, the batch aside
@@ -64,7 +65,7 @@ class Trying:
             ns.append(time.perf_counter_ns() - start)
         return Measured(ns=tuple(ns))
 
-    def look(self, engine: str, provider: str) -> Looked:
+    def look(self, engine: str, provider: str) -> Look:
         """See what a provider finds to run on."""
         return _look(engine, provider)
 
@@ -89,14 +90,13 @@ def _distance(wanted: Array, found: Array) -> float:
     return float(np.abs(found - wanted).max(initial=0.0)) / largest
 
 
-def _look(engine: str, provider: str) -> Looked:
+def _look(engine: str, provider: str) -> Look:
     for offer in providers.fitting(engine, provider):
         if why := offer.missing():
-            return Looked(why_not=why)
+            return Look(why_not=why)
         if offer.look is not None:
-            look = offer.look()
-            return Looked(look.why_not, look.device, look.software)
-    return Looked()
+            return offer.look()
+    return Look()
 
 
 def _inputs(session: Session, path: Path) -> dict[str, Array]:
@@ -133,7 +133,7 @@ def serve(requests: TextIO, answers: TextIO) -> None:
     """Answer until `requests` ends."""
     trying = Trying()
     tasks: dict[str, Callable[..., Any]] = {"open": trying.open, "measure": trying.measure, "look": trying.look}
-    kinds = {"open": Opened, "measure": Measured, "look": Looked}
+    kinds = {"open": Opened, "measure": Measured, "look": Look}
     for line in requests:
         request = json.loads(line)
         task = request.pop("do")

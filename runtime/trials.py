@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from edgepack.runtime.engines.base import Look
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.ways import Way
 
@@ -51,14 +52,6 @@ class Measured(msgspec.Struct, frozen=True):
     ns: tuple[int, ...] = ()
 
 
-class Looked(msgspec.Struct, frozen=True):
-    """What a provider finds on this machine."""
-
-    why_not: str = ""
-    device: str = ""
-    software: bool = False
-
-
 class Trial:
     """A process in which one way is tried. Use it as a context manager, or call `close`."""
 
@@ -83,10 +76,10 @@ class Trial:
         answer = self._ask(request, OPEN_SECONDS + seconds)
         return Measured(reason=answer) if isinstance(answer, str) else msgspec.convert(answer, Measured)
 
-    def look(self, engine: str, provider: str) -> Looked:
+    def look(self, engine: str, provider: str) -> Look:
         """See what a provider finds to run on."""
         answer = self._ask({"do": "look", "engine": engine, "provider": provider}, OPEN_SECONDS)
-        return Looked(why_not=answer) if isinstance(answer, str) else msgspec.convert(answer, Looked)
+        return Look(why_not=answer) if isinstance(answer, str) else msgspec.convert(answer, Look)
 
     def close(self) -> None:
         """End the process."""
