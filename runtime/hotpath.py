@@ -72,7 +72,7 @@ def one_tensor(
 def _one_for_one(
     run: Callable[[Array], Array], names: tuple[str, str], fits: tuple[Any, Any, Any], *, is_float: bool
 ) -> Callable[[Any], dict[str, Array] | None]:
-    """The same call for an engine that takes one array and gives one."""
+    """The same call for an engine that takes one array and gives one; written out, as a call more would show."""
     (name, only), (dtype, shape, tail), vdot, ndarray = names, fits, _vdot, np.ndarray
 
     def call(inputs: Any) -> dict[str, Array] | None:

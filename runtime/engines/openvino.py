@@ -75,7 +75,7 @@ class OpenvinoEngine:
 
     def run(self, feeds: Mapping[str, Array]) -> Sequence[Array]:
         """Run once; the arrays belong to the caller."""
-        try:  # this is `_take`, `_give` and no more: a call of a method shows in the smallest run
+        try:  # written out, here and below: a call of a method shows in the smallest run
             lane = self._idle.pop()
         except IndexError:
             lane = self._pool.another()
