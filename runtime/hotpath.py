@@ -14,6 +14,9 @@ from edgepack.runtime.tensor import Array, TensorSpec
 
 FLOATS = frozenset({"float16", "float32", "float64"})
 
+Run = Callable[[Any, Any], dict[str, Array]]
+"""Takes inputs and buffers, as `Session.run` does."""
+
 # The function behind numpy's dispatcher, where it can be had: it takes half the time on small tensors.
 _vdot: Callable[[Array, Array], Any] = getattr(np.vdot, "_implementation", np.vdot)
 
@@ -28,9 +31,7 @@ def holds_nan(array: Array) -> bool:
     return bool(product != product)  # noqa: PLR0124 - NaN alone differs from itself
 
 
-def one_tensor(
-    engine: Engine, spec: TensorSpec, outputs: Sequence[str], batch: int | None
-) -> Callable[[Any], dict[str, Array] | None]:
+def one_tensor(engine: Engine, spec: TensorSpec, outputs: Sequence[str], batch: int | None, otherwise: Run) -> Run:
     """Return the call for a model with one input.
 
     Args:
@@ -38,10 +39,10 @@ def one_tensor(
         spec: The model's input.
         outputs: Names of the outputs.
         batch: How many rows the file takes at once; None is any number.
+        otherwise: Answers whatever is not the plain case, after every check.
 
     Returns:
-        A function that takes a dict with one array of the exact dtype and shape, free of NaN, and returns the
-        outputs by name; for anything else it returns None, and the caller checks in full.
+        `Session.run`: it takes a dict with one array of the exact dtype and shape, free of NaN, straight to the engine.
     """
     run, name, names, vdot, ndarray = engine.run, spec.name, tuple(outputs), _vdot, np.ndarray
     only = names[0] if len(names) == 1 else None
@@ -52,10 +53,10 @@ def one_tensor(
     shape = (batch or 1, *spec.shape[1:]) if free or batch else spec.shape
 
     if run_one is not None and only:
-        return _one_for_one(run_one, (name, only), (dtype, shape, tail), is_float=is_float)
+        return _one_for_one(run_one, (name, only), (dtype, shape, tail), otherwise, is_float=is_float)
 
-    def call(inputs: Any) -> dict[str, Array] | None:
-        if inputs.__class__ is dict and len(inputs) == 1:
+    def call(inputs: Any, out: Any = None) -> dict[str, Array]:
+        if out is None and inputs.__class__ is dict and len(inputs) == 1:
             value = inputs.get(name)
             if (
                 value.__class__ is ndarray
@@ -64,19 +65,24 @@ def one_tensor(
                 and not (is_float and (product := vdot(value, value)) != product)
             ):
                 return {only: run(inputs)[0]} if only else dict(zip(names, run(inputs), strict=False))
-        return None
+        return otherwise(inputs, out)
 
     return call
 
 
 def _one_for_one(
-    run: Callable[[Array], Array], names: tuple[str, str], fits: tuple[Any, Any, Any], *, is_float: bool
-) -> Callable[[Any], dict[str, Array] | None]:
+    run: Callable[[Array], Array],
+    names: tuple[str, str],
+    fits: tuple[Any, Any, Any],
+    otherwise: Run,
+    *,
+    is_float: bool,
+) -> Run:
     """The same call for an engine that takes one array and gives one; written out, as a call more would show."""
     (name, only), (dtype, shape, tail), vdot, ndarray = names, fits, _vdot, np.ndarray
 
-    def call(inputs: Any) -> dict[str, Array] | None:
-        if inputs.__class__ is dict and len(inputs) == 1:
+    def call(inputs: Any, out: Any = None) -> dict[str, Array]:
+        if out is None and inputs.__class__ is dict and len(inputs) == 1:
             value = inputs.get(name)
             if (
                 value.__class__ is ndarray
@@ -85,7 +91,7 @@ def _one_for_one(
                 and not (is_float and (product := vdot(value, value)) != product)
             ):
                 return {only: run(value)}
-        return None
+        return otherwise(inputs, out)
 
     return call
 

@@ -5,17 +5,18 @@ import io
 import os
 import re
 import stat
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
+from edgepack.runtime import stored_zip
 from edgepack.runtime.digests import sha256
 from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Golden, Manifest, Steps, Variant, decode_manifest, encode
 from edgepack.runtime.steps.assets import resolve
+from edgepack.runtime.stored_zip import Entry
 from edgepack.runtime.tensor import Array
 from edgepack.runtime.writing import check_output, check_place, replacing
 
@@ -263,64 +264,64 @@ class _Zip:
         self._path = path
         if not path.is_file():  # a pipe or a device would be waited for
             raise PackError(f"{path} is not a file; a pack is a file or a folder")
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise PackError(
-                f"{path} is not a pack (a zip file) or is cut short: {error}; fetch or build it again"
-            ) from error
-        try:
-            self._infos = self._checked(self._zip.infolist(), path.stat().st_size)
-        except BaseException:
-            self._zip.close()
-            raise
+        with contextlib.ExitStack() as undo:
+            try:
+                self._file = undo.enter_context(path.open("rb"))
+                entries = stored_zip.read_directory(self._file)
+            except (stored_zip.BadZipError, OSError) as error:
+                raise PackError(
+                    f"{path} is not a pack (a zip file) or is cut short: {error}; fetch or build it again"
+                ) from error
+            self._entries = self._checked(entries, path.stat().st_size)
+            undo.pop_all()
 
-    def _checked(self, infos: list[zipfile.ZipInfo], room: int) -> dict[str, zipfile.ZipInfo]:
+    def _checked(self, found: list[Entry], room: int) -> dict[str, Entry]:
         """The entries by name, if each is a plain stored file and together they fit into the archive."""
-        if len(infos) > _MOST_MEMBERS:
-            raise PackError(f"{self._path} has {len(infos):,} members; at most {_MOST_MEMBERS:,} are read")
-        entries: dict[str, zipfile.ZipInfo] = {}
-        for info in infos:
-            if info.filename in entries:
-                raise PackError(f"{self._path} has member {info.filename!r} twice; it is hostile or damaged")
-            self._check_entry(info)
-            if not info.is_dir():
-                entries[info.filename] = info
-        claimed = sum(info.file_size for info in entries.values())
+        if len(found) > _MOST_MEMBERS:
+            raise PackError(f"{self._path} has {len(found):,} members; at most {_MOST_MEMBERS:,} are read")
+        entries: dict[str, Entry] = {}
+        for entry in found:
+            if entry.name in entries:
+                raise PackError(f"{self._path} has member {entry.name!r} twice; it is hostile or damaged")
+            self._check_entry(entry)
+            if not entry.name.endswith("/"):
+                entries[entry.name] = entry
+        claimed = sum(entry.size for entry in entries.values())
         if claimed > room:
             raise PackError(
                 f"{self._path} claims {claimed:,} bytes of members in a file of {room:,}; it is hostile or damaged"
             )
         return entries
 
-    def _check_entry(self, info: zipfile.ZipInfo) -> None:
-        name = info.orig_filename  # what is stored; `filename` ends at the first NUL
-        check_member_name(name.removesuffix("/") if info.is_dir() else name)
-        kind = stat.S_IFMT(info.external_attr >> 16)
-        if kind not in {0, stat.S_IFREG, stat.S_IFDIR}:
-            raise PackError(f"member {info.filename!r} of {self._path} is a link or a device; it is hostile")
-        if info.flag_bits & 0x1:
-            raise PackError(f"member {info.filename!r} of {self._path} is encrypted; packs are not")
-        if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+    def _check_entry(self, entry: Entry) -> None:
+        check_member_name(entry.name.removesuffix("/"))
+        if stat.S_IFMT(entry.mode) not in {0, stat.S_IFREG, stat.S_IFDIR}:
+            raise PackError(f"member {entry.name!r} of {self._path} is a link or a device; it is hostile")
+        if entry.encrypted:
+            raise PackError(f"member {entry.name!r} of {self._path} is encrypted; packs are not")
+        if not entry.stored:
             raise PackError(
-                f"member {info.filename!r} of {self._path} is compressed; packs hold uncompressed members (zip -0)"
+                f"member {entry.name!r} of {self._path} is compressed; packs hold uncompressed members (zip -0)"
             )
 
     def names(self) -> list[str]:
-        return list(self._infos)
+        return list(self._entries)
 
     def size(self, name: str) -> int | None:
-        info = self._infos.get(name)
-        return None if info is None else info.file_size
+        entry = self._entries.get(name)
+        return None if entry is None else entry.size
 
     def read(self, name: str) -> bytes:
         try:
-            return self._zip.read(self._infos[name])
-        except (zipfile.BadZipFile, OSError, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+            data = stored_zip.read_member(self._file, self._entries[name])
+            if name == MANIFEST:  # the digests of all others stand in it
+                stored_zip.check_sum(self._entries[name], data)
+        except (stored_zip.BadZipError, OSError, ValueError) as error:
             raise PackError(f"member {name!r} of {self._path} is damaged: {error}; fetch or build it again") from error
+        return data
 
     def close(self) -> None:
-        self._zip.close()
+        self._file.close()
 
 
 class _Folder:
@@ -356,6 +357,8 @@ class _Folder:
 
 
 def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    import zipfile  # devices read packs and write none
+
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in members.items():
             info = zipfile.ZipInfo(name, date_time=_EPOCH)

@@ -3,7 +3,7 @@
 import functools
 import sys
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -80,9 +80,9 @@ class Session:
         self._engine_run: batches.Run = engine.run
         self._wide = Wide(engine, self._batch, getattr(engine, "resized", None)) if self._batch else None
         plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
-        self._call = one_tensor(engine, self.inputs[0], self._names, self._batch) if plain else no_answer
-        if self._call is not no_answer:
-            self.__dict__["run"] = self._quick()
+        if plain:  # what `run` asks first is bound, and there is a call less on the way
+            quick = one_tensor(engine, self.inputs[0], self._names, self._batch, self._in_full)
+            self.__dict__["run"] = functools.update_wrapper(quick, Session.run)
         self._call_into = into_buffers(engine, self.inputs[0], self.outputs, self._batch) if plain else no_answer
         self._states = States(self.inputs, self.outputs, states if states is not None else _said_states(manifest))
         self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
@@ -113,23 +113,7 @@ class Session:
         Warns:
             NanInputWarning: A float input holds NaN.
         """
-        if out is None:
-            return self._call(inputs) or self._checked(inputs)
-        return self._call_into(inputs, out) or self._written(inputs, out)
-
-    def _quick(self) -> Callable[..., dict[str, Array]]:
-        """`run` with what it asks first bound, and one call less on the way; it takes and gives the same."""
-        call, into = self._call, self._run_into
-
-        def run(inputs: Inputs, out: Inputs | None = None) -> dict[str, Array]:
-            if out is None:
-                return call(inputs) or self._checked(inputs)
-            return into(inputs, out)
-
-        return functools.update_wrapper(run, Session.run)
-
-    def _run_into(self, inputs: Inputs, out: Inputs) -> dict[str, Array]:
-        return self._call_into(inputs, out) or self._written(inputs, out)
+        return self._in_full(inputs, out)
 
     def map(self, rows: Iterable[Inputs], *, batch: int = 16) -> Iterator[Array | dict[str, Array]]:
         """Run a stream of single rows, some at a time, in bounded memory.
@@ -239,7 +223,7 @@ class Session:
 
     def close(self) -> None:
         """Give the engine's memory back; the session cannot run any more. A second call does nothing."""
-        self._call = self._call_into = no_answer
+        self._call_into = no_answer
         self.__dict__.pop("run", None)
         _OPEN.discard(self)
         if self._engine_run is not closed:
@@ -256,6 +240,12 @@ class Session:
 
     def __repr__(self) -> str:
         return f"<edgepack.Session {self.variant} on {self.engine} ({self.provider})>"
+
+    def _in_full(self, inputs: Inputs, out: Inputs | None) -> dict[str, Array]:
+        """What `run` does, with whatever it is given."""
+        if out is None:
+            return self._checked(inputs)
+        return self._call_into(inputs, out) or self._written(inputs, out)
 
     def _checked(self, inputs: Any) -> dict[str, Array]:
         """Run after every check; raises and warns as `run` says."""
