@@ -39,7 +39,8 @@ class _Shelf:
     @property
     def folder(self) -> Path | None:
         """Where the files of this kind lie; the environment is asked each time."""
-        root = folder()
+        said = folder()
+        root = Path(said) if said else None
         return root / self._kind if root else None
 
     def clear(self) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from pathlib import Path
 
 import msgspec
 
@@ -56,7 +55,7 @@ def this_device() -> Device:
     )
 
 
-def usable_cores(root: Path = cgroup.ROOT) -> int:
+def usable_cores(root: cgroup.Root = cgroup.ROOT) -> int:
     """How many cores this process may really use: by its affinity and its control groups' quotas, at least 1.
 
     Part of a core counts for nothing: a thread for it would be stopped in the middle of most calls.
@@ -82,7 +81,7 @@ def _processor() -> tuple[str, tuple[str, ...]]:
     return name, tuple(flag for flag in _TELLING_FLAGS if flag in flags)
 
 
-def memory_bytes(root: Path = cgroup.ROOT) -> int | None:
+def memory_bytes(root: cgroup.Root = cgroup.ROOT) -> int | None:
     """How much memory this process may use: the machine's, or what its control groups leave it of that."""
     found = [cgroup.memory_bytes(root)]
     with contextlib.suppress(ValueError, OSError, AttributeError):
@@ -103,6 +102,6 @@ def _load_average() -> float | None:
 
 def _read(path: str) -> str:
     """The text of a file of the kernel, or nothing."""
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        return Path(path).read_text(encoding="utf-8").strip()
+    with contextlib.suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
+        return file.read().strip()
     return ""

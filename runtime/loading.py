@@ -4,7 +4,6 @@ import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -93,7 +92,7 @@ def load(  # noqa: PLR0913 - keyword-only, each an independent choice of the use
     return session
 
 
-def _tell(path: Path, session: Session) -> None:
+def _tell(path: str, session: Session) -> None:
     """Say once why something better was passed over."""
     import logging  # it costs what loading a small model does, and is mostly not needed
 
@@ -102,23 +101,23 @@ def _tell(path: Path, session: Session) -> None:
         log.warning("%s runs on %s (%s); passed over: %s", path, session.engine, session.provider, reason)
 
 
-def open_way(path: Path, way: Way, *, states: Mapping[str, str] | None = None) -> Session:
+def open_way(path: str | os.PathLike[str], way: Way, *, states: Mapping[str, str] | None = None) -> Session:
     """Open a model one way and no other, in this process; raises as `load` does."""
     how = _How((way.provider,), way.threads, strict=False, reduced=way.reduced, options=way.options, states=states,
                trusted=True)  # fmt: skip
-    return (_open_pack if is_pack(path) else _open_bare)(path, way.variant, way.engine, how)
+    return (_open_pack if is_pack(path) else _open_bare)(os.fspath(path), way.variant, way.engine, how)
 
 
-def _checked_path(path: str | os.PathLike[str]) -> Path:
-    target = Path(path)
-    if not os.path.exists(target):  # Path.exists raises where a name is too long
+def _checked_path(path: str | os.PathLike[str]) -> str:
+    """The path, if a model may lie there; strings from here on, as pathlib takes long to import."""
+    target = os.fspath(path)
+    if not os.path.exists(target):
         raise MissingFileError(target, "model")
-    if not (target.is_file() or target.is_dir()):
+    if not (os.path.isfile(target) or os.path.isdir(target)):
         raise ModelError(f"{target} is a pipe or a device; edgepack runs files and folders")
-    if target.suffix in _KERAS_ENDINGS:
-        raise ModelError(
-            f"{target} is a Keras model; convert it first: edgepack convert {target} -o {target.stem}.edgepack"
-        )
+    stem, ending = os.path.splitext(os.path.basename(target))
+    if ending in _KERAS_ENDINGS:
+        raise ModelError(f"{target} is a Keras model; convert it first: edgepack convert {target} -o {stem}.edgepack")
     return target
 
 
@@ -142,7 +141,7 @@ class _How(msgspec.Struct, frozen=True):
 class _File(msgspec.Struct, frozen=True):
     """What is opened, in one engine."""
 
-    path: Path
+    path: str
     name: str
     engine: str
     read: Callable[[], bytes]
@@ -238,9 +237,11 @@ def _device_for(file: _File, data: bytes, way: Way) -> str:
     """What a way runs on, which is tried in a process of its own; an engine's own CPU is trusted with a proved file."""
     if file.goldens is not None and way.provider == engines.own_cpu(way.engine):
         return ""
+    from pathlib import Path
+
     from edgepack.runtime import verdicts  # what processes need costs more than loading a small model
 
-    return verdicts.device_for(file.path, data, way)
+    return verdicts.device_for(Path(file.path), data, way)
 
 
 def _elsewhere(opened: Engine, offer: Offer) -> str:
@@ -259,7 +260,7 @@ def _check_goldens(session: Session, file: _File, how: _How) -> None:
         raise EngineError(f"{session.engine.description} is passed over: {answer.reason}")
 
 
-def _open_pack(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+def _open_pack(path: str, variant: str, engine: str | None, how: _How) -> Session:
     """Open the best candidate of a pack that loads; the reasons of those passed over are kept."""
     with Pack(path) as pack:
         steps = pack.steps()
@@ -281,7 +282,7 @@ def _open_pack(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
 def _remembered(manifest: Manifest) -> "Choice | None":
     """The choice that was made for a pack here."""
     root = cache_folder.folder()
-    if root is None or not (root / "choices").is_dir():  # nothing was ever chosen here, and nothing is paid for it
+    if root is None or not os.path.isdir(f"{root}/choices"):  # nothing was ever chosen here, and nothing is paid for it
         return None
     from edgepack.runtime import choices
 
@@ -303,11 +304,11 @@ def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: _How) -> tu
     )
 
 
-def _open_bare(path: Path, variant: str, engine: str | None, how: _How) -> Session:
+def _open_bare(path: str, variant: str, engine: str | None, how: _How) -> Session:
     """Open a bare file."""
-    file_format = _format_of(path)
-    if variant not in {"auto", path.name, path.stem}:
-        raise UnknownNameError("variant", variant, ("auto", path.name), "a bare file is one variant: leave it out")
+    file_format, own = _format_of(path), os.path.basename(path)
+    if variant not in {"auto", own, os.path.splitext(own)[0]}:
+        raise UnknownNameError("variant", variant, ("auto", own), "a bare file is one variant: leave it out")
     if engine is not None and engine not in engines.for_format(file_format):
         if engine in engines.known():
             raise EngineError(f"engine {engine!r} does not read {file_format} files; leave the engine out")
@@ -315,7 +316,7 @@ def _open_bare(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
     reading = [engine] if engine else engines.for_format(file_format)
     installed = [name for name in reading if engines.library(name)] or reading[:1]
     files = [
-        _File(path, path.name, name, path.read_bytes, partial(Session, variant=path.name)) for name in installed
+        _File(path, own, name, partial(_whole, path), partial(Session, variant=own)) for name in installed
     ]  # fmt: skip
     try:
         return _open_first(files, how)
@@ -325,12 +326,17 @@ def _open_bare(path: Path, variant: str, engine: str | None, how: _How) -> Sessi
         raise ModelError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def _format_of(path: Path) -> str:
+def _whole(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _format_of(path: str) -> str:
     """The format of a bare file, by its ending or, failing that, by its first bytes."""
     for name, ending in FORMATS.items():
-        if path.suffix == ending:
+        if path.endswith(ending):
             return name
-    with contextlib.suppress(OSError), path.open("rb") as file:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
         if file.read(8)[4:] == b"TFL3":
             return "tflite"
     raise ModelError(f"{path} is no file that edgepack runs; it takes .edgepack, .tflite and .onnx")

@@ -1,13 +1,11 @@
 """The single file that ships: an ordinary zip with uncompressed members, or the same as a folder; reader and writer."""
 
 import contextlib
-import io
 import os
 import re
 import stat
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -15,10 +13,11 @@ from edgepack.runtime import stored_zip
 from edgepack.runtime.digests import sha256
 from edgepack.runtime.errors import MissingFileError, OutputError, PackError, UnknownNameError
 from edgepack.runtime.manifest import FileRef, Golden, Manifest, Steps, Variant, decode_manifest, encode
-from edgepack.runtime.steps.assets import resolve
 from edgepack.runtime.stored_zip import Entry
 from edgepack.runtime.tensor import Array
-from edgepack.runtime.writing import check_output, check_place, replacing
+
+if TYPE_CHECKING:  # devices read packs, and start faster without what only writers need
+    from pathlib import Path
 
 MANIFEST = "manifest.json"
 SUFFIX = ".edgepack"
@@ -47,10 +46,10 @@ class Pack:
             MissingFileError: There is nothing at `path`.
             PackError: It is no pack, damaged, hostile, or of another format version.
         """
-        self.path = Path(path)
+        self.path = os.fspath(path)
         if not os.path.exists(self.path):  # Path.exists raises where a name is too long
             raise MissingFileError(self.path, "pack")
-        self._members: _Members = _Folder(self.path) if self.path.is_dir() else _Zip(self.path)
+        self._members: _Members = _Folder(self.path) if os.path.isdir(self.path) else _Zip(self.path)
         try:
             size = self._members.size(MANIFEST)
             if size is None:
@@ -106,6 +105,10 @@ class Pack:
                 )
             return self.read(assets[path])
 
+        if not assets:
+            return self.manifest.steps
+        from edgepack.runtime.steps.assets import resolve
+
         return resolve(self.manifest.steps, read)
 
     def golden(self, golden: Golden) -> tuple[dict[str, Array], dict[str, Array]]:
@@ -154,6 +157,8 @@ def write_pack(
     Raises:
         OutputError: `path` exists and `force` is False, or it cannot be written.
     """
+    from edgepack.runtime.writing import replacing
+
     as_folder = str(path).endswith(("/", os.sep))
     target = check_pack_output(path, force=force)
     members = {MANIFEST: encode(manifest), **files}
@@ -163,12 +168,16 @@ def write_pack(
         _write_folder(beside, members) if as_folder else _write_zip(beside, members)
 
 
-def check_pack_output(path: str | os.PathLike[str], *, force: bool = False) -> Path:
+def check_pack_output(path: str | os.PathLike[str], *, force: bool = False) -> "Path":
     """Return where a pack goes if it can be written there; a path that ends with a slash is a folder.
 
     Raises:
         OutputError: As `check_output`; and a folder that is there is replaced only where it is a pack and nothing else.
     """
+    from pathlib import Path
+
+    from edgepack.runtime.writing import check_output, check_place
+
     target = Path(path)
     if not str(path).endswith(("/", os.sep)):
         return check_output(target, force=force)
@@ -182,7 +191,7 @@ def check_pack_output(path: str | os.PathLike[str], *, force: bool = False) -> P
     return target
 
 
-def _strangers(folder: Path) -> tuple[str, ...]:
+def _strangers(folder: "Path") -> tuple[str, ...]:
     """Files in a folder that no pack put there; all of them where the folder is no pack."""
     try:
         with Pack(folder) as pack:
@@ -198,6 +207,8 @@ def reference(path: str, data: bytes) -> FileRef:
 
 def encode_array(array: Array) -> bytes:
     """An array as the bytes of a `.npy` file (never pickled)."""
+    import io
+
     buffer = io.BytesIO()
     np.lib.format.write_array(buffer, np.asarray(array), allow_pickle=False)
     return buffer.getvalue()
@@ -237,13 +248,10 @@ def check_member_name(name: str) -> None:
 
 def is_pack(path: str | os.PathLike[str]) -> bool:
     """Whether `path` looks like a pack: by its ending, as a folder with a manifest, or as a zip."""
-    target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(path) or os.path.splitext(path)[1] == SUFFIX:
         return True
-    if target.suffix == SUFFIX:
-        return True
-    if target.is_file():
-        with contextlib.suppress(OSError), target.open("rb") as file:
+    if os.path.isfile(path):
+        with contextlib.suppress(OSError), open(path, "rb") as file:
             return file.read(4) == b"PK\x03\x04"
     return False
 
@@ -260,19 +268,19 @@ class _Members(Protocol):
 class _Zip:
     """Members of a zip file; all claims of its directory are checked when it is opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
-        if not path.is_file():  # a pipe or a device would be waited for
+        if not os.path.isfile(path):  # a pipe or a device would be waited for
             raise PackError(f"{path} is not a file; a pack is a file or a folder")
         with contextlib.ExitStack() as undo:
             try:
-                self._file = undo.enter_context(path.open("rb"))
+                self._file = undo.enter_context(open(path, "rb"))
                 entries = stored_zip.read_directory(self._file)
             except (stored_zip.BadZipError, OSError) as error:
                 raise PackError(
                     f"{path} is not a pack (a zip file) or is cut short: {error}; fetch or build it again"
                 ) from error
-            self._entries = self._checked(entries, path.stat().st_size)
+            self._entries = self._checked(entries, os.path.getsize(path))
             undo.pop_all()
 
     def _checked(self, found: list[Entry], room: int) -> dict[str, Entry]:
@@ -327,10 +335,12 @@ class _Zip:
 class _Folder:
     """Members of a folder; links are refused, so that nothing outside of it is read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, path: str) -> None:
+        from pathlib import Path
 
-    def _file(self, name: str) -> Path:
+        self._path = Path(path)
+
+    def _file(self, name: str) -> "Path":
         """The file of a member, if neither it nor a folder above it is a link."""
         file = self._path
         for part in name.split("/"):
@@ -356,7 +366,7 @@ class _Folder:
         """Nothing is held open."""
 
 
-def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+def _write_zip(path: "Path", members: Mapping[str, bytes]) -> None:
     import zipfile  # devices read packs and write none
 
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
@@ -366,7 +376,7 @@ def _write_zip(path: Path, members: Mapping[str, bytes]) -> None:
             archive.writestr(info, data)
 
 
-def _write_folder(path: Path, members: Mapping[str, bytes]) -> None:
+def _write_folder(path: "Path", members: Mapping[str, bytes]) -> None:
     for name, data in members.items():
         file = path / name
         file.parent.mkdir(parents=True, exist_ok=True)

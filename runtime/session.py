@@ -3,14 +3,13 @@
 import functools
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from edgepack.runtime import batches, streaming
-from edgepack.runtime.about import About, read_about
+from edgepack.runtime import batches
 from edgepack.runtime.engines.base import Engine, EngineName, closed
 from edgepack.runtime.errors import (
     EngineError,
@@ -19,14 +18,18 @@ from edgepack.runtime.errors import (
 )
 from edgepack.runtime.hotpath import FLOATS, holds_nan, into_buffers, no_answer, one_tensor
 from edgepack.runtime.manifest import Manifest, Steps
-from edgepack.runtime.states import States
-from edgepack.runtime.steps import prepare
-from edgepack.runtime.steps.samples import Preparation, text_input
-from edgepack.runtime.streaming import Stream
 from edgepack.runtime.tensor import Array, TensorSpec, check_names, describe
-from edgepack.runtime.wide import Wide
 
-Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
+if TYPE_CHECKING:  # what the first result does not need is imported when it is used
+    import numpy.typing as npt
+
+    from edgepack.runtime.about import About
+    from edgepack.runtime.states import States
+    from edgepack.runtime.steps.samples import Preparation
+    from edgepack.runtime.streaming import Stream
+    from edgepack.runtime.wide import Wide
+
+    Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
 
 _OPEN: "weakref.WeakSet[Session]" = weakref.WeakSet()
 
@@ -50,7 +53,6 @@ class Session:
         fallbacks: Why better candidates were passed over, one line each.
         chosen: Why this variant runs in this engine: asked for, measured on this device, or by default.
         manifest: The manifest of the pack; None for a bare file.
-        text_input: The name of the raw value where a raw sample is one text; None elsewhere.
     """
 
     def __init__(
@@ -78,21 +80,52 @@ class Session:
         self._names = [spec.name for spec in self.outputs]
         self._order = [by_name[name] for name in self._names]
         self._engine_run: batches.Run = engine.run
-        self._wide = Wide(engine, self._batch, getattr(engine, "resized", None)) if self._batch else None
         plain = len(self.inputs) == 1 and self._order == list(range(len(by_name)))
         if plain:  # what `run` asks first is bound, and there is a call less on the way
             quick = one_tensor(engine, self.inputs[0], self._names, self._batch, self._in_full)
             self.__dict__["run"] = functools.update_wrapper(quick, Session.run)
         self._call_into = into_buffers(engine, self.inputs[0], self.outputs, self._batch) if plain else no_answer
-        self._states = States(self.inputs, self.outputs, states if states is not None else _said_states(manifest))
+        self._states = self._paired(states if states is not None else _said_states(manifest))
         self._batched = bool(self.inputs) and all(spec.shape and spec.shape[0] is None for spec in self.inputs)
         if steps is None:  # those of the manifest, where none of their options is an asset of the pack
             steps = manifest.steps if manifest else Steps()
-        self._prepared = Preparation(self.inputs, steps)
-        self.text_input = text_input(self.inputs, steps)
-        self._after = {name: prepare(steps.outputs[name]) for name in steps.outputs}
+        self._steps = steps
+        self._after: dict[str, Callable[[Array], Any]] = {}
+        if steps.inputs or steps.outputs:
+            from edgepack.runtime.steps import prepare
 
-    def run(self, inputs: Inputs, out: Inputs | None = None) -> dict[str, Array]:
+            self._after = {name: prepare(steps.outputs[name]) for name in steps.outputs}
+            self._prepared  # noqa: B018 - what is wrong with the steps is said when a pack is loaded
+
+    @cached_property
+    def text_input(self) -> str | None:
+        """The name of the raw value where a raw sample is one text; None elsewhere."""
+        from edgepack.runtime.steps.samples import text_input
+
+        return text_input(self.inputs, self._steps)
+
+    @cached_property
+    def _prepared(self) -> "Preparation":
+        from edgepack.runtime.steps.samples import Preparation
+
+        return Preparation(self.inputs, self._steps)
+
+    @cached_property
+    def _wide(self) -> "Wide":
+        from edgepack.runtime.wide import Wide
+
+        if self._engine_run is closed:
+            closed()
+        return Wide(self._engine, self._batch or 1, getattr(self._engine, "resized", None))
+
+    def _paired(self, states: Mapping[str, str]) -> "States | None":
+        if not states:
+            return None
+        from edgepack.runtime.states import States
+
+        return States(self.inputs, self.outputs, states)
+
+    def run(self, inputs: "Inputs", out: "Inputs | None" = None) -> dict[str, Array]:
         """Run tensors through the model.
 
         Args:
@@ -115,7 +148,7 @@ class Session:
         """
         return self._in_full(inputs, out)
 
-    def map(self, rows: Iterable[Inputs], *, batch: int = 16) -> Iterator[Array | dict[str, Array]]:
+    def map(self, rows: "Iterable[Inputs]", *, batch: int = 16) -> Iterator[Array | dict[str, Array]]:
         """Run a stream of single rows, some at a time, in bounded memory.
 
         Args:
@@ -130,14 +163,18 @@ class Session:
         """
         if batch < 1:
             raise InputError(f"batch is {batch}; it takes 1 or more rows")
+        from edgepack.runtime import streaming
+
         return streaming.in_batches(self.run, self.inputs, rows, batch)
 
-    async def run_async(self, inputs: Inputs) -> dict[str, Array]:
+    async def run_async(self, inputs: "Inputs") -> dict[str, Array]:
         """Run tensors without holding up the event loop; arguments, result and errors as those of `run`.
 
         The threads are shared by all sessions of this process, as many as it has cores.
         """
         import asyncio
+
+        from edgepack.runtime import streaming
 
         return await asyncio.get_running_loop().run_in_executor(streaming.threads(), self.run, inputs)
 
@@ -150,6 +187,8 @@ class Session:
         Raises:
             InputError: The model keeps no state.
         """
+        from edgepack.runtime.streaming import Stream
+
         if getattr(self._engine, "keeps_state", False):
             inside = self._engine.stream()  # type: ignore[attr-defined]
             own = Session(inside, self.variant, manifest=self.manifest)
@@ -173,7 +212,7 @@ class Session:
             outputs = self._engine_run(feeds)
         return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
 
-    def __call__(self, inputs: Inputs) -> Array | dict[str, Array]:
+    def __call__(self, inputs: "Inputs") -> Array | dict[str, Array]:
         """Run like a Keras model: an array where there is one output, else a dict by name. Raises as `run` does."""
         results = self.run(inputs)
         return next(iter(results.values())) if len(results) == 1 else results
@@ -217,8 +256,10 @@ class Session:
         return self._prepared(samples)
 
     @property
-    def about(self) -> About:
+    def about(self) -> "About":
         """What the file says of itself: name, labels, meanings. Anybody may have written it."""
+        from edgepack.runtime.about import read_about
+
         return read_about(self._engine.metadata)
 
     def close(self) -> None:
@@ -228,8 +269,8 @@ class Session:
         _OPEN.discard(self)
         if self._engine_run is not closed:
             self._engine_run = closed
-            if self._wide:
-                self._wide.close()
+            if wide := self.__dict__.get("_wide"):  # it was needed once
+                wide.close()
             self._engine.close()
 
     def __enter__(self) -> "Session":
@@ -241,7 +282,7 @@ class Session:
     def __repr__(self) -> str:
         return f"<edgepack.Session {self.variant} on {self.engine} ({self.provider})>"
 
-    def _in_full(self, inputs: Inputs, out: Inputs | None) -> dict[str, Array]:
+    def _in_full(self, inputs: "Inputs", out: "Inputs | None") -> dict[str, Array]:
         """What `run` does, with whatever it is given."""
         if out is None:
             return self._checked(inputs)
@@ -260,17 +301,17 @@ class Session:
         outputs = self._run_rows(feeds) if self._batched else self._engine_run(feeds)
         return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
 
-    def _named(self, inputs: Any) -> dict[str, npt.ArrayLike]:
+    def _named(self, inputs: Any) -> "dict[str, npt.ArrayLike]":
         """The inputs by name: a mapping as it is, a bare array under the name of the one input that is no state."""
         if isinstance(inputs, Mapping):
             return dict(inputs)
-        open_inputs = [spec.name for spec in self.inputs if spec.name not in self._states.names]
+        open_inputs = [spec.name for spec in self.inputs if not self._states or spec.name not in self._states.names]
         if len(open_inputs) != 1:
             names = ", ".join(map(repr, open_inputs))
             raise InputError(f"got one array; the model takes {len(open_inputs)} inputs ({names}): pass a dict by name")
         return {open_inputs[0]: inputs}
 
-    def _written(self, inputs: Inputs, out: Inputs) -> dict[str, Array]:
+    def _written(self, inputs: "Inputs", out: "Inputs") -> dict[str, Array]:
         """Run after every check, and copy into the caller's arrays."""
         buffers: dict[str, Any] = dict(out) if isinstance(out, Mapping) else dict.fromkeys(self._names[:1], out)
         if sorted(buffers) != sorted(self._names) or not all(isinstance(one, np.ndarray) for one in buffers.values()):
@@ -294,7 +335,7 @@ class Session:
             if nothing is None:
                 raise InputError("got no rows; the model's output shape is only known by running: give 1 or more")
             return nothing
-        if self._wide is None or rows == self._batch:
+        if self._batch is None or rows == self._batch:
             return self._engine_run(feeds)
         return self._wide.run(feeds, rows)
 

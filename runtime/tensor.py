@@ -1,15 +1,17 @@
 """The border check: what a tensor must be called, look like and hold."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from edgepack.runtime.errors import InputError
 
-Array = npt.NDArray[Any]
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+Array = np.ndarray[Any, np.dtype[Any]]  # numpy.typing has a shorter name for it, and takes a millisecond
 
 _KINDS = {"b": "a boolean", "i": "an integer", "u": "an integer", "f": "a float", "U": "text", "S": "text", "O": "text"}
 
@@ -33,7 +35,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=False):
     def __str__(self) -> str:
         return f"{self.name}: {describe(self.shape, self.dtype)}"
 
-    def check(self, value: npt.ArrayLike) -> Array:
+    def check(self, value: "npt.ArrayLike") -> Array:
         """Return `value` as an array this spec accepts, copied only if it must be.
 
         Args:

@@ -18,7 +18,7 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 
 # Modules of the runtime, lowest first: each may import only from the lines above its own.
 RUNTIME_LEVELS = (
-    "errors timing cgroup digests vulkan chatter cache_folder ways",
+    "errors timing cgroup digests vulkan chatter cache_folder ways stored_zip",
     "device tensor writing cache",
     "compare steps.base engines.base states streaming",
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",

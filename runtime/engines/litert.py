@@ -1,9 +1,9 @@
 """LiteRT: ai-edge-litert, or its predecessor tflite-runtime on devices where that is all there is."""
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from pathlib import PurePath
 from typing import Any
 
 import msgspec
@@ -88,7 +88,7 @@ class LitertEngine:
     def provider(self) -> str:
         """Where most operators run: the interpreter and XNNPACK are the CPU, a delegate is there for another chip."""
         most = max(self.placement, key=self.placement.__getitem__, default="")
-        return "npu" if self._delegate and most == PurePath(self._delegate).name else "cpu"
+        return "npu" if self._delegate and most == os.path.basename(self._delegate) else "cpu"
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -222,7 +222,7 @@ class LitertEngine:
         own = len(self.undelegated)
         found = {"XNNPACK": count - delegated - own, "interpreter": own}
         taken = {name: operators for name, operators in found.items() if operators}
-        return {PurePath(self._delegate).name: delegated, **taken} if self._delegate else taken
+        return {os.path.basename(self._delegate): delegated, **taken} if self._delegate else taken
 
 
 def _open(library: Library, data: bytes, opening: Opening, rows: int | None) -> Any:

@@ -76,7 +76,7 @@ def test_the_cache_lies_where_the_environment_says(
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert cache_folder.folder() == Path(wanted)
+    assert cache_folder.folder() == wanted
 
 
 # Records
