@@ -11,7 +11,7 @@ from edgepack.benchmarks import html as html_report
 from edgepack.benchmarks.diff import compare
 from edgepack.benchmarks.latency import bench as measure
 from edgepack.benchmarks.report import BenchReport, encode, read_report
-from edgepack.page import require
+from edgepack.plots import require
 from edgepack.runtime.errors import EngineError, InputError
 from edgepack.runtime.writing import check_output, write_bytes
 

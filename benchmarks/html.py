@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from edgepack.benchmarks.report import BenchReport, Result
-from edgepack.page import Bar, Facts, Mark, Notes, Plot, Point, Section, Table, bars, render, scatter
+from edgepack.page import Facts, Mark, Notes, Plot, Section, Table, render
+from edgepack.plots import Bar, Point, bars, scatter
 
 # column -> its cell; the page shows speed and cost as two tables, the terminal both as one
 _NAMES: dict[str, Callable[[Result], str]] = {

@@ -9,12 +9,12 @@ from cyclopts import Parameter
 from edgepack import console
 from edgepack.convert.shapes import read_texts
 from edgepack.quiet import quiet
-from edgepack.runtime.errors import InputError, MissingExtraError
-from edgepack.runtime.pack import SUFFIX, is_pack
-from edgepack.runtime.writing import check_output, write_bytes
+from edgepack.runtime.errors import InputError
+from edgepack.runtime.pack import is_pack
+from edgepack.runtime.writing import check_output
 
 if TYPE_CHECKING:
-    from edgepack.convert.report import Report
+    pass
 
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -79,9 +79,9 @@ def convert(  # noqa: PLR0913 - one option each
     """
     from edgepack.convert.build import convert_model
     from edgepack.convert.precisions import PRECISIONS
-    from edgepack.convert.report import COLUMNS
+    from edgepack.convert.report import COLUMNS, report_paths, write_reports
 
-    pages = _report_paths(output)
+    pages = report_paths(output)
     if not force:
         for page in pages:
             check_output(page)
@@ -94,7 +94,7 @@ def convert(  # noqa: PLR0913 - one option each
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
         advance(len(report.results))
-    written = _write_reports(report, pages)
+    written = write_reports(report, pages, console.note)
     if json:
         console.show_json_bytes(report.to_json())
         return 0
@@ -183,25 +183,6 @@ def _bisect(
         console.show_table(f"{one.file}: layer by layer", ("layer", "kind", "nearest tensor", "verdict"), rows)
         console.show(str(one))
     return 1 if differ else 0
-
-
-def _report_paths(output: str) -> tuple[Path, Path]:
-    """Where the JSON and the page go: `NAME.report.…` beside a pack, `NAME.onnx.report.…` beside a bare file."""
-    path = Path(output)
-    name = path.stem if path.suffix == SUFFIX else path.name
-    return path.with_name(f"{name}.report.json"), path.with_name(f"{name}.report.html")
-
-
-def _write_reports(report: "Report", paths: tuple[Path, Path]) -> list[Path]:
-    """Write the report; the page only where its libraries are installed."""
-    as_json, as_page = paths
-    write_bytes(as_json, report.to_json())
-    try:
-        write_bytes(as_page, report.to_html().encode())
-    except MissingExtraError as error:
-        console.note(f"no HTML report: {error}")
-        return [as_json]
-    return [as_json, as_page]
 
 
 def _batch(text: str) -> int | str:

@@ -1,13 +1,19 @@
 """What a conversion came to: as a value, as JSON, and as one page with a plot."""
 
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from edgepack import page
+from edgepack import page, plots
 from edgepack.runtime.compare import Parity
+from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import Metric
+from edgepack.runtime.pack import SUFFIX
 from edgepack.runtime.tensor import TensorSpec, describe
+from edgepack.runtime.writing import write_bytes
 
 COLUMNS = (
     "variant",
@@ -143,20 +149,39 @@ class Report(msgspec.Struct, frozen=True):
 
     def _plots(self) -> list[page.Plot]:
         points = [
-            page.Point(
+            plots.Point(
                 label=one.variant, x=one.size_bytes / 1000, y=_quality(one), size=one.p50_us or 0.0, group=one.format
             )
             for one in self.passed
         ]
-        bars = [page.Bar(label=one.variant, value=one.p50_us, group=one.format) for one in self.passed if one.p50_us]
+        bars = [plots.Bar(label=one.variant, value=one.p50_us, group=one.format) for one in self.passed if one.p50_us]
         metric = next((one.metric.name for one in self.passed if one.metric), "agreement with Keras")
         return [
             page.Plot(
-                "Size and accuracy", page.scatter(points, x_label="file size in kB", y_label=metric),
+                "Size and accuracy", plots.scatter(points, x_label="file size in kB", y_label=metric),
                 "Up and to the left is better; the larger the bubble, the slower the file.",
             ),
-            page.Plot("Latency", page.bars(bars, x_label="median latency in µs"), "Shorter is better."),
+            page.Plot("Latency", plots.bars(bars, x_label="median latency in µs"), "Shorter is better."),
         ]  # fmt: skip
+
+
+def report_paths(output: str | os.PathLike[str]) -> tuple[Path, Path]:
+    """Where the JSON and the page go: `NAME.report.…` beside a pack, `NAME.onnx.report.…` beside a bare file."""
+    path = Path(output)
+    name = path.stem if path.suffix == SUFFIX else path.name
+    return path.with_name(f"{name}.report.json"), path.with_name(f"{name}.report.html")
+
+
+def write_reports(report: Report, paths: tuple[Path, Path], note: Callable[[str], object]) -> list[Path]:
+    """Write the report, and return what was written; a note is given where the page's libraries are not installed."""
+    as_json, as_page = paths
+    write_bytes(as_json, report.to_json())
+    try:
+        write_bytes(as_page, report.to_html().encode())
+    except MissingExtraError as error:
+        note(f"no HTML report: {error}")
+        return [as_json]
+    return [as_json, as_page]
 
 
 def _quality(result: Result) -> float:

@@ -6,7 +6,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from edgepack import console
-from edgepack.page import Bar, Facts, Notes, Plot, Section, Table, bars, render, require
+from edgepack.page import Facts, Notes, Plot, Section, Table, render
+from edgepack.plots import Bar, bars, require
 from edgepack.runtime.choices import Choice, Measurement
 from edgepack.runtime.choose import DEFAULT_DROP
 from edgepack.runtime.choose import choose as choose_way

@@ -99,6 +99,8 @@ class Card(msgspec.Struct, frozen=True):
     metrics: dict[str, float] = {}
     recipe: dict[str, Any] = {}
     """What was trained on which data with which settings and library versions."""
+    notes: tuple[str, ...] = ()
+    """What the model is for, and what it is not."""
 
 
 def encode(value: Manifest | Card) -> bytes:

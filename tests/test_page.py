@@ -6,7 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from edgepack.page import Bar, Facts, Mark, Notes, Plot, Point, Table, bars, render, require, scatter
+from edgepack.page import Facts, Mark, Notes, Plot, Table, render
+from edgepack.plots import Bar, Point, bars, require, scatter
 from edgepack.runtime.errors import MissingExtraError
 
 HOSTILE = "<script>alert('x')</script>\"&$\\frac{\x00"
@@ -171,7 +172,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_alone() -> None:
 
 @pytest.mark.parametrize("missing", ["matplotlib", "jinja2"])
 def test_a_missing_package_is_one_line_that_says_what_to_install(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgepack.page.find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr("edgepack.plots.find_spec", lambda name: None if name == missing else object())
     wanted = rf"{missing}, which .*, is not installed; run: pip install 'edgepack\[page\]'"
     with pytest.raises(MissingExtraError, match=wanted):
         require()

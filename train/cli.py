@@ -3,56 +3,119 @@
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from msgspec.json import decode
 
 import edgepack.train
 from edgepack.console import note, progress, show_json, show_table
-from edgepack.train.recipe import TrainResult
+from edgepack.runtime.errors import InputError
+from edgepack.runtime.pack import check_pack_output
+from edgepack.train.recipe import Recipe, TrainResult
+
+if TYPE_CHECKING:
+    from edgepack.convert.report import Report
 
 __all__ = ["recipes", "train"]
 
 _Flag = Parameter(negative="")  # without a --no-… beside it
 
 
-def train(
+def train(  # noqa: PLR0913 - one option each
     name: str,
     /,
     *,
     output: Annotated[Path, Parameter(name=("--output", "-o"))],
     seed: int = 0,
     epochs: int | None = None,
+    patience: int | None = None,
+    class_weights: Literal["balanced", "equal"] | None = None,
     data: Path | None = None,
+    resume: Annotated[bool, _Flag] = False,
+    log_dir: Path | None = None,
+    pack: Path | None = None,
+    precision: str | None = None,
+    max_drop: float = 0.005,
     force: Annotated[bool, _Flag] = False,
     json: Annotated[bool, _Flag] = False,
 ) -> int:
     """Train a recipe: a Keras model, with everything that is needed to convert it.
 
-    Beside NAME.keras it writes NAME.card.json (steps, labels, results), NAME.training.svg (the training curve),
-    NAME.calibration.npz and NAME.evaluation.npz (samples to convert with). Ctrl-C ends the training early and keeps
-    the best weights so far.
+    Beside NAME.keras it writes NAME.card.json (steps, labels, results), NAME.training.html (figures, curves, what was
+    mistaken for what), NAME.training.svg (the training curve), NAME.calibration.npz and NAME.evaluation.npz (samples to
+    convert with). Ctrl-C ends the training early and keeps the best weights so far.
 
     Args:
         name: Name of the recipe; `edgepack recipes` lists them.
         output: Where the model goes: NAME.keras.
         seed: Seed of weights, order and distortion; the same seed gives the same model on the same machine.
         epochs: Passes over the training samples; the recipe knows a good number.
-        data: A file with another data set; for digits, the full MNIST set as Keras keeps it (mnist.npz).
+        patience: Epochs without a lower validation loss after which training stops.
+        class_weights: Let rare classes weigh as much as common ones ("balanced"), or every sample alike ("equal").
+        data: A file with another data set, in the layout the recipe takes; for digits, the full MNIST set as Keras
+            keeps it (mnist.npz).
+        resume: Go on where a training of the same settings was interrupted; the result is the same, bit for bit.
+        log_dir: A folder for the figures of each epoch, which TensorBoard shows.
+        pack: Go on to convert, prove and pack: where the pack goes.
+        precision: With --pack, precisions as edgepack convert takes them; the recipe knows which suit it.
+        max_drop: With --pack, how much of the task metric a file may lose against Keras.
         force: Replace files that are there already.
         json: Print the result as JSON.
     """
     recipe = edgepack.train.find(name)
+    if pack is None and precision is not None:
+        raise InputError("--precision says what --pack OUT converts to; give that too")
+    if pack is not None:
+        check_pack_output(pack, force=force)  # before the long work, not after it
     with progress(f"Training {name}", epochs or recipe.plan.epochs) as advance:
         result = edgepack.train.train(
-            recipe, output, seed=seed, epochs=epochs, data=data, force=force, progress=advance
-        )
+            recipe, output, seed=seed, epochs=epochs, patience=patience, data=data, resume=resume, log_dir=log_dir,
+            balanced=None if class_weights is None else class_weights == "balanced", force=force, progress=advance,
+            tell=_show_data,
+        )  # fmt: skip
+    report = _packed(result, recipe, pack, precision, max_drop, force=force) if pack is not None else None
     if json:
-        show_json(_facts(result))
+        show_json(_facts(result) | ({"pack": decode(report.to_json())} if report else {}))
     else:
         show_table(f"Trained {name}", ("what", "value"), _rows(result))
-    _note_what_follows(result)
+        if report:
+            _show_pack(report)
+    _note_what_follows(result, report)
     return 0
+
+
+def _show_data(rows: tuple[tuple[str, str], ...]) -> None:
+    """Say what is trained on, on stderr, before it begins."""
+    for name, value in rows:
+        note(f"{name}: {value}")
+
+
+def _packed(
+    result: TrainResult, recipe: Recipe, pack: Path, precision: str | None, max_drop: float, *, force: bool
+) -> "Report":
+    """Convert what was trained."""
+    from edgepack.convert.build import convert_model
+    from edgepack.convert.report import report_paths, write_reports
+
+    precisions = precision or ",".join(recipe.precisions)
+    pieces = 2 * (precisions.count(",") + 1)
+    with progress("Converting", pieces) as advance:
+        report = convert_model(
+            result.files.model, pack, precisions=precisions, calibration=result.files.calibration,
+            evaluation=result.files.evaluation, max_drop=max_drop, force=force, progress=advance,
+        )  # fmt: skip
+        advance(pieces, "")
+    write_reports(report, report_paths(pack), note)
+    return report
+
+
+def _show_pack(report: "Report") -> None:
+    from edgepack.convert.report import COLUMNS
+
+    show_table(
+        f"{report.name}: {len(report.passed)} of {len(report.results)} files agree with Keras", COLUMNS, report.rows()
+    )
 
 
 def recipes(*, json: Annotated[bool, _Flag] = False) -> int:
@@ -94,7 +157,7 @@ def _rows(result: TrainResult) -> list[tuple[str, str]]:
     ]
 
 
-def _note_what_follows(result: TrainResult) -> None:
+def _note_what_follows(result: TrainResult, report: "Report | None") -> None:
     """Say what happened that was not planned, and which command comes next."""
     files, recipe = result.files, result.card.recipe
     if result.stopped_early:
@@ -102,6 +165,10 @@ def _note_what_follows(result: TrainResult) -> None:
             f"Stopped early, after {recipe['epochs']} of {recipe['epochs_planned']} epochs; "
             f"the model has the weights of the best, epoch {recipe['best_epoch']}."
         )
+    if result.interrupted:
+        note(f"{files.checkpoint} holds where it was: the same command with --resume --force goes on.")
     command = ["edgepack", "convert", files.model, "-o", files.model.with_suffix(".edgepack"),
                "--calibration", files.calibration, "--evaluation", files.evaluation]  # fmt: skip
+    if report:
+        command = ["edgepack", "run", report.output, "SAMPLE"]
     note(f"Next: {shlex.join(map(str, command))}")

@@ -15,9 +15,15 @@ class Files:
 
     model: Path
     card: Path
+    report: Path
     curve: Path
     calibration: Path
     evaluation: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """What is there only while the training is not over."""
+        return self.model.with_suffix(".checkpoint.npz")
 
     def __iter__(self) -> Iterator[Path]:
         return iter(astuple(self))
@@ -31,7 +37,7 @@ def name_files(output: Path) -> Files:
     """
     if output.suffix != ".keras" or not output.stem:
         raise InputError(f"a trained model is written as NAME.keras; {str(output)!r} is not such a name")
-    endings = (".keras", ".card.json", ".training.svg", ".calibration.npz", ".evaluation.npz")
+    endings = (".keras", ".card.json", ".training.html", ".training.svg", ".calibration.npz", ".evaluation.npz")
     return Files(*(output.with_name(output.stem + ending) for ending in endings))
 
 

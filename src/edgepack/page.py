@@ -3,65 +3,26 @@
 Nothing on the page comes from elsewhere: no script, no font, no style sheet. Whatever names it is given are escaped.
 """
 
-import hashlib
-import math
 import re
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
-from importlib.util import find_spec
-from io import StringIO
-from itertools import product
-from operator import itemgetter
-from typing import Any, Literal
-from xml.etree import ElementTree as ET
+from typing import Literal
 
-from edgepack.runtime.errors import MissingExtraError
+from edgepack.plots import require
 
 __all__ = [
-    "Bar",
     "Cell",
     "Facts",
     "Mark",
     "Notes",
     "Plot",
-    "Point",
     "Section",
     "Table",
-    "bars",
     "render",
-    "require",
-    "scatter",
 ]
 
-_MAKERS = {"matplotlib": "draws the plots", "jinja2": "fills in the page"}
-_INK = "#010203"  # stands for the colour of the text, which the page decides; becomes currentColor
-_COLOURS = ("#3b76d6", "#d9691e", "#15908a", "#9a5fd0", "#d1477f", "#85861f")  # each 3:1 on white and on black
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
-_FONT_SIZE = 8.5  # points, of 460 across
-_WIDTH, _HEIGHT = 460.0, 290.0  # points
-_BIGGEST_BUBBLE, _ONLY_BUBBLE = 420.0, 90.0  # square points; the second where all are of one size
-_DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # where a label may go, best first
-_STYLE = {
-    "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
-    "svg.hashsalt": "edgepack",
-    "text.parse_math": False,  # a name may hold dollar signs
-    "font.family": "DejaVu Sans",  # ships with matplotlib, and is wide: what fits with it fits with the page's own
-    "font.size": _FONT_SIZE,
-    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), _INK),
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.axisbelow": True,
-    "grid.color": _INK,
-    "grid.alpha": 0.12,
-    "grid.linewidth": 0.6,
-    "legend.frameon": False,
-}
 _NUMBER = re.compile(r"[-+\u2212]?[\d.,]+(e[-+]?\d+)?\s*(%|\u00d7|[a-zA-Zµ/]{1,4})?", re.ASCII)
-_CONTROL = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # what XML cannot hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A drawing; `svg` is put on the page as it is, so it must come from `scatter` or `bars`."""
+    """A drawing; `svg` is put on the page as it is, so it must come from `edgepack.plots`."""
 
     title: str
     svg: str
@@ -119,36 +80,6 @@ class Notes:
 Section = Table | Plot | Facts | Notes
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A bubble: where, how large (its area grows with `size`), and in whose colour."""
-
-    label: str
-    x: float
-    y: float
-    size: float = 1.0
-    group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A horizontal bar, with whiskers from `low` to `high`; `text` is written at its end instead of the value."""
-
-    label: str
-    value: float
-    low: float | None = None
-    high: float | None = None
-    group: str = ""
-    text: str = ""
-
-
-def require() -> None:
-    """Raise `MissingExtraError` unless what makes pages is installed; ask before the long work, not after it."""
-    for module, what in _MAKERS.items():
-        if find_spec(module) is None:
-            raise MissingExtraError(f"{module}, which {what},", "page")
-
-
 def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     """The whole page as HTML.
 
@@ -171,209 +102,6 @@ def render(title: str, lead: str, sections: Sequence[Section]) -> str:
     return template.render(title=title, lead=lead, sections=named, version=__version__)
 
 
-def scatter(points: Sequence[Point], *, x_label: str, y_label: str, title: str = "", log_x: bool = False) -> str:
-    """A bubble for each point with its label beside it, as `<svg …>` text.
-
-    Args:
-        points: Those without a finite place are left out, and on a logarithmic axis those at or below zero.
-        x_label: What runs to the right, with its unit.
-        y_label: What runs upward, with its unit.
-        title: What the drawing shows, for those who hear the page; made up from the axes when empty.
-        log_x: Whether the x axis is logarithmic.
-
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
-    """
-    shown = [point for point in points if _can_show(point.x, log=log_x) and _can_show(point.y)]
-    colours = _colours(point.group for point in shown)
-    areas = _areas([point.size for point in shown])
-    with _figure(_HEIGHT) as figure:
-        axes = figure.add_subplot()
-        for point, area in sorted(zip(shown, areas, strict=True), key=lambda pair: -pair[1]):  # small ones on top
-            axes.scatter([point.x], [point.y], s=area, color=colours[point.group], alpha=0.75, linewidths=0)
-        axes.margins(x=0.12, y=0.16)
-        axes.grid(visible=True)
-        _prepare(axes, [point.x for point in shown], x_label, y_label, log_x=log_x)
-        _add_legend(figure, colours)
-        figure.draw_without_rendering()  # fixes where the axes are, which the labels need
-        places = [axes.transData.transform((point.x, point.y)) * 72 / figure.dpi for point in shown]
-        _write_labels(axes, [_text(point.label) for point in shown], places, areas)
-        return _svg(figure, title or f"{y_label} over {x_label}, {len(shown)} points")
-
-
-def bars(rows: Sequence[Bar], *, x_label: str, log_x: bool = False) -> str:
-    """A horizontal bar for each row, the first on top, as `<svg …>` text.
-
-    Args:
-        rows: Those without a finite value are left out, and on a logarithmic axis those at or below zero.
-        x_label: What the length of a bar means, with its unit.
-        log_x: Whether the axis is logarithmic; it then starts below the smallest value.
-
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
-    """
-    shown = [row for row in rows if _can_show(row.value, log=log_x)]
-    colours = _colours(row.group for row in shown)
-    with _figure(64 + 21 * len(shown)) as figure:
-        axes = figure.add_subplot()
-        ends = [max(row.value, row.high or 0.0) for row in shown]
-        _prepare(axes, ends, x_label, log_x=log_x)
-        for place, (row, end) in enumerate(zip(shown, ends, strict=True)):
-            axes.barh([place], [row.value], height=0.62, color=colours[row.group], alpha=0.85)
-            low, high = row.low if row.low is not None else row.value, row.high if row.high is not None else row.value
-            if high > low:
-                axes.plot([low, high], [place, place], color=_INK, linewidth=1, marker="|", markersize=5)
-            text = _text(row.text or _number(row.value))
-            axes.annotate(text, (end, place), (5, 0), textcoords="offset points", va="center")
-        axes.set_yticks(range(len(shown)), [_text(row.label) for row in shown])
-        axes.set_ylim(len(shown) - 0.4, -0.6)
-        if shown:
-            low, high = axes.get_xlim()
-            axes.set_xlim(low, high * (high / low) ** 0.18 if log_x else high * 1.16)  # room for the texts at the ends
-        axes.grid(visible=True, axis="x")
-        _add_legend(figure, colours)
-        return _svg(
-            figure, f"{x_label}: " + "; ".join(f"{row.label} {row.text or _number(row.value)}" for row in shown)
-        )
-
-
 def _is_numeric(cells: Sequence[str]) -> bool:
     filled = [cell for cell in cells if cell not in {"", "\u2013", "—", "-"}]
     return bool(filled) and all(_NUMBER.fullmatch(cell) for cell in filled)
-
-
-def _can_show(value: float, *, log: bool = False) -> bool:
-    return math.isfinite(value) and (value > 0 or not log)
-
-
-def _text(text: str) -> str:
-    """The text without what XML cannot hold, on one line."""
-    return " ".join(_CONTROL.sub("�", text).split())
-
-
-def _areas(sizes: Sequence[float]) -> list[float]:
-    """The area of each bubble in square points, by its size; small ones can still be seen."""
-    largest = max(sizes, default=0.0)
-    if largest <= min(sizes, default=0.0):
-        return [_ONLY_BUBBLE] * len(sizes)
-    return [max(14.0, _BIGGEST_BUBBLE * size / largest) for size in sizes]
-
-
-def _number(value: float) -> str:
-    """Three digits, and no exponent where people expect none."""
-    return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
-
-
-def _colours(groups: Iterable[str]) -> dict[str, str]:
-    """A colour for each group, in the order they come."""
-    return {group: _COLOURS[index % len(_COLOURS)] for index, group in enumerate(dict.fromkeys(groups))}
-
-
-@contextmanager
-def _figure(height: float) -> Iterator[Any]:
-    """A figure of our style, `height` points high; everything is drawn and written inside of the block."""
-    require()
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the browser has the fonts, not matplotlib
-        figure = Figure(figsize=(_WIDTH / 72, height / 72), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure
-
-
-def _prepare(axes: Any, values: Sequence[float], x_label: str, y_label: str = "", *, log_x: bool) -> None:
-    """Label the axes and their ticks, in plain numbers on a logarithmic axis too; `values` are those along x."""
-    from matplotlib.ticker import LogLocator, NullLocator
-
-    axes.ticklabel_format(style="plain", useOffset=False)
-    if log_x and values:
-        axes.set_xscale("log")
-        spread = max(values) / min(values)
-        subs = (1, 1.5, 2, 3, 4, 5, 7) if spread < 10 else (1, 2, 5) if spread < 300 else (1,)
-        axes.xaxis.set_major_locator(LogLocator(subs=subs))
-        axes.xaxis.set_minor_locator(NullLocator())
-        axes.xaxis.set_major_formatter(lambda value, _: _number(value))
-    axes.set_xlabel(_text(x_label))
-    axes.set_ylabel(_text(y_label))
-    axes.tick_params(length=0)
-
-
-def _add_legend(figure: Any, colours: dict[str, str]) -> None:
-    """Say whose colour is whose, above the drawing; one colour needs no words."""
-    from matplotlib.lines import Line2D
-
-    if len(colours) < 2:
-        return
-    dots = [Line2D([], [], color=colour, linestyle="", marker="o", markersize=6) for colour in colours.values()]
-    names = [_text(group) for group in colours]
-    figure.legend(dots, names, loc="outside upper left", ncols=5, handlelength=1, handletextpad=0.4, borderpad=0.3)
-
-
-def _write_labels(axes: Any, labels: Sequence[str], places: Sequence[Sequence[float]], areas: Sequence[float]) -> None:
-    """Write each label beside its bubble, where it hides the least; far ones get a thin line. Unit: points."""
-    radii = [math.sqrt(area / math.pi) for area in areas]
-    left, bottom, right, top = (72 / axes.figure.dpi * edge for edge in axes.bbox.extents)
-    taken = [(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, radii, strict=True)]
-    for label, (x, y), radius in zip(labels, places, radii, strict=True):
-        width, height = 0.58 * _FONT_SIZE * sum(2 if ord(letter) > 0x2E7F else 1 for letter in label), 1.15 * _FONT_SIZE
-        tried = []
-        for far, (dx, dy) in product((radius + 3, radius + 14, radius + 27, radius + 42), _DIRECTIONS):
-            at = (x + dx * far, y + dy * (far + height / 2))
-            start = at[0] - width * (1 - dx) / 2
-            box = (start, at[1] - height / 2, start + width, at[1] + height / 2)
-            outside = max(0, left - box[0], box[2] - right, bottom - box[1], box[3] - top)
-            tried.append((sum(_overlap(box, other) for other in taken) + 40 * outside + far / 5, at, box, far, dx))
-        _, at, box, far, dx = min(tried, key=itemgetter(0))
-        taken.append(box)
-        line = {"arrowstyle": "-", "color": _INK, "alpha": 0.4, "linewidth": 0.5, "shrinkA": 0, "shrinkB": radius}
-        axes.annotate(
-            label, (x, y), at, xycoords="figure points", textcoords="figure points", va="center",
-            ha={1: "left", 0: "center", -1: "right"}[dx], arrowprops=line if far > radius + 3 else None,
-            annotation_clip=False,
-        ).set_in_layout(False)  # fmt: skip
-
-
-_Box = tuple[float, float, float, float]  # left, bottom, right, top
-
-
-def _overlap(one: _Box, other: _Box) -> float:
-    """The area that two boxes share."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    upward = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, across) * max(0.0, upward)
-
-
-def _svg(figure: Any, spoken: str) -> str:
-    """The figure as `<svg …>` that can stand inside of a page: own ids, no style of its own for the rest."""
-    stream = StringIO()
-    figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None})
-    root = ET.fromstring(stream.getvalue())
-    mine = f"p{hashlib.sha256(stream.getvalue().encode()).hexdigest()[:8]}-"
-    for parent in root.iter():
-        for child in list(parent):
-            if child.tag.endswith(("}metadata", "}style")):
-                parent.remove(child)
-    for element in root.iter():
-        element.tag = element.tag.rpartition("}")[2]
-        attributes = {name.rpartition("}")[2]: value for name, value in element.attrib.items()}
-        element.attrib.clear()
-        element.attrib.update({name: _inlined(name, value, mine) for name, value in attributes.items()})
-    box = root.get("viewBox", "")
-    root.attrib.clear()
-    style = f"font-family: {_FONT}; stroke-linejoin: round; stroke-linecap: butt"
-    root.attrib.update(xmlns="http://www.w3.org/2000/svg", viewBox=box, role="img", style=style)
-    root.set("aria-label", _text(spoken))
-    return ET.tostring(root, encoding="unicode")
-
-
-def _inlined(name: str, value: str, mine: str) -> str:
-    """An attribute's value with ids that no other drawing has, in the colour and the font of the page."""
-    if name == "id":
-        return mine + value
-    value = re.sub(r"(?<=url\(#)|(?<=^#)", mine, value) if name in {"href", "clip-path"} else value
-    value = value.replace(_INK, "currentColor")
-    value = re.sub(r"font: ([\d.]+px) [^;]*", r"font-size: \1", value)  # some versions of matplotlib write it short
-    return re.sub(r"font-family: [^;]*; *", "", value)

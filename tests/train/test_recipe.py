@@ -49,6 +49,7 @@ def test_everything_is_written_beside_the_model_and_nothing_else(trained: TrainR
     names = {
         "digits.keras",
         "digits.card.json",
+        "digits.training.html",
         "digits.training.svg",
         "digits.calibration.npz",
         "digits.evaluation.npz",
