@@ -1,6 +1,7 @@
 """Does a file give the golden answers here? They are the Keras model's own, on a few real samples of the pack."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from edgepack.runtime.tensor import Array
 Golden = tuple[Mapping[str, Array], Mapping[str, Array]]
 """Inputs and right outputs of a few rows, by name."""
 
+_PIECE = 2
 _REDUCED = 5e-2  # of the largest element: what bfloat16 and float16 make of a deep net, where that was allowed
 
 
@@ -30,6 +32,8 @@ def check(
     tolerance: float,
     *,
     reduced: bool = False,
+    seconds: float | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Answer:
     """Run golden samples and hold the answers against the right ones.
 
@@ -38,9 +42,16 @@ def check(
         goldens: Batches of a few rows.
         tolerance: How far an element may be off, absolute.
         reduced: Whether float32 may be computed in fewer bits here.
+        seconds: How long it may take, where rows can be run apart: the first two are run in any case, as one alone
+            does not tell an answer from a constant. None runs them all.
+        clock: Seconds from any beginning.
     """
-    parities, results = [], []
-    for inputs, wanted in goldens:
+    parities: list[Parity] = []
+    results: list[tuple[Mapping[str, Array], Mapping[str, Array]]] = []
+    end = None if seconds is None else clock() + seconds
+    for inputs, wanted in goldens if end is None else _in_pairs(goldens):
+        if results and end is not None and clock() > end:
+            break
         try:
             found = run(inputs)
             parities.append(compare(wanted, found))
@@ -51,6 +62,18 @@ def check(
     if reduced:
         tolerance = max(tolerance, _REDUCED * _largest(wanted for _, wanted in goldens))
     return Answer("" if worst.max_abs <= tolerance else _reason(worst, tolerance, results), worst)
+
+
+def _in_pairs(goldens: Sequence[Golden]) -> Iterator[Golden]:
+    """The batches in pieces of two rows."""
+    for inputs, wanted in goldens:
+        rows = len(next(iter(inputs.values())))
+        for start in range(0, rows, _PIECE):
+            yield _rows(inputs, start), _rows(wanted, start)
+
+
+def _rows(arrays: Mapping[str, Array], start: int) -> dict[str, Array]:
+    return {name: array[start : start + _PIECE] for name, array in arrays.items()}
 
 
 def _reason(worst: Parity, tolerance: float, results: Sequence[tuple[Mapping[str, Array], Mapping[str, Array]]]) -> str:

@@ -201,6 +201,11 @@ class Session:
             "load(path, states={'input': 'output'})"
         )
 
+    @property
+    def takes_rows(self) -> bool:
+        """Whether every input has a leading axis that is free: any number of rows is answered."""
+        return self._batched
+
     def run_plainly(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Run rows that fit, in the file's own batch and by no quicker way: what everything else is held against."""
         check_names(self.inputs, inputs)

@@ -1,14 +1,20 @@
 """ONNX Runtime."""
 
 import contextlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.onnx_file import batch_names, keeps_tensors_elsewhere
 from edgepack.runtime.engines.onnx_place import CPU, Place
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_LARGE_BYTES = 2**21  # smaller files are opened sooner than what was kept of them is checked
 
 # ONNX Runtime's name of an element type -> ours
 _DTYPES = {
@@ -40,13 +46,13 @@ class OnnxEngine:
                     f"{CPU} takes no options, got {', '.join(map(repr, opening.options))}; leave them out"
                 )
             self._place = Place("cpu", frozenset({CPU}), ((CPU, {}),))
-            self._session = _open(onnxruntime, data, opening, self._place)
+            self._session, known = _open_here(onnxruntime, data, opening, self._place)
         else:
-            self._place, self._session = _open_elsewhere(onnxruntime, data, opening)
+            self._place, self._session, known = _open_elsewhere(onnxruntime, data, opening)
         try:
             self.inputs = tuple(map(_spec, self._session.get_inputs()))
             self.outputs = tuple(map(_spec, self._session.get_outputs()))
-            self._operators = _operators(self._session)
+            self._operators = known or _operators(self._session)
         except EngineError as error:
             raise EngineError(f"{library} refuses the file: {error}") from error
         except UnicodeDecodeError as error:
@@ -152,8 +158,34 @@ def _in_turn(run: Callable[..., Any], where: Place) -> Callable[..., Any]:
     return wait_and_run
 
 
-def _open_elsewhere(onnxruntime: Any, data: bytes, opening: Opening) -> tuple[Place, Any]:
-    """A session on another provider than the CPU's own; its batch is fixed at 1 where the whole file follows that."""
+def _open_here(
+    onnxruntime: Any, data: bytes, opening: Opening, where: Place
+) -> tuple[Any, dict[str, list[str]] | None]:
+    """A session on the CPU; of a large file from the graph that was optimized at an earlier start, where it is kept.
+
+    That graph has other operators, so that those of the file itself come along; None where the session tells them.
+    """
+    if len(data) < _LARGE_BYTES:
+        return _open(onnxruntime, data, opening, where), None
+    from edgepack.runtime.engines.prepared import Prepared
+
+    prepared = Prepared(f"ONNX Runtime {onnxruntime.__version__}", data, opening, ending=".onnx")
+    if (known := prepared.facts(dict[str, list[str]])) and (path := prepared.get()):
+        with contextlib.suppress(EngineError):
+            return _open(onnxruntime, str(path), opening, where), known
+    made: list[Any] = []
+    prepared.keep(lambda path: made.append(_open(onnxruntime, data, opening, where, optimized=str(path))))
+    session = made[0] if made else _open(onnxruntime, data, opening, where)
+    prepared.note(_operators(session) or {})
+    return session, None
+
+
+def _open_elsewhere(onnxruntime: Any, data: bytes, opening: Opening) -> tuple[Place, Any, dict[str, list[str]] | None]:
+    """A session on another provider than the CPU's own; its batch is fixed at 1 where the whole file follows that.
+
+    What a provider compiled at an earlier start (ONNX Runtime's EPContext) is taken where it is kept; the operators of
+    the file itself come along then.
+    """
     from edgepack.runtime.chatter import stdout_to_stderr
     from edgepack.runtime.engines.onnx_providers import place
 
@@ -161,21 +193,58 @@ def _open_elsewhere(onnxruntime: Any, data: bytes, opening: Opening) -> tuple[Pl
     with stdout_to_stderr():
         where = place(opening)
         with where.turn or contextlib.nullcontext():
-            session = _open(onnxruntime, data, opening, where, names, denotations)
-            values = (*session.get_inputs(), *session.get_outputs())
-            fixed = all(value.shape and value.shape[0] == 1 for value in values)
-            if (names or denotations) and not fixed:  # rows could not be taken one by one
-                session = _open(onnxruntime, data, opening, where)
-            return where, session
+            if not where.devices:  # built in: none of these keeps what it compiles through ONNX Runtime
+                return where, _open_fixed(onnxruntime, data, opening, where, names, denotations), None
+            from edgepack.runtime.engines.prepared import Prepared
+
+            prepared = Prepared(f"{onnxruntime.__version__} {where.version}", data, opening, ending=".ctx.onnx")
+            if (known := prepared.facts(dict[str, list[str]])) and (path := prepared.get()):
+                with contextlib.suppress(EngineError):
+                    return where, _open(onnxruntime, str(path), opening, where), known
+            made: list[Any] = []
+
+            def write(path: "Path") -> None:
+                with contextlib.suppress(EngineError):  # a provider that keeps nothing may refuse to be asked
+                    made.append(_open_fixed(onnxruntime, data, opening, where, names, denotations, context=str(path)))
+
+            prepared.keep(write)
+            session = made[0] if made else _open_fixed(onnxruntime, data, opening, where, names, denotations)
+            prepared.note(_operators(session) or {})
+            return where, session, None
+
+
+def _open_fixed(
+    onnxruntime: Any, data: bytes, opening: Opening, where: Place, names: Iterable[str], denotations: Iterable[str],
+    *, context: str = "",
+) -> Any:  # fmt: skip
+    """A session whose batch is 1 where the whole file follows that."""
+    session = _open(onnxruntime, data, opening, where, names, denotations, context=context)
+    values = (*session.get_inputs(), *session.get_outputs())
+    fixed = all(value.shape and value.shape[0] == 1 for value in values)
+    if (names or denotations) and not fixed:  # rows could not be taken one by one
+        if context:
+            os.unlink(context)
+        session = _open(onnxruntime, data, opening, where, context=context)
+    return session
 
 
 def _open(
-    onnxruntime: Any, data: bytes, opening: Opening, where: Place, names: Iterable[str] = (),
-    denotations: Iterable[str] = (),
+    onnxruntime: Any, data: bytes | str, opening: Opening, where: Place, names: Iterable[str] = (),
+    denotations: Iterable[str] = (), *, optimized: str = "", context: str = "",
 ) -> Any:  # fmt: skip
-    """A session, with 1 as the size of the axes that are named."""
+    """A session, with 1 as the size of the axes that are named.
+
+    A path is that of a graph that was optimized or compiled before; `optimized` or `context` is where this one goes.
+    """
     try:
         options = _options(onnxruntime, opening, where)
+        if isinstance(data, str):
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        if optimized:
+            options.optimized_model_filepath = optimized
+        if context:
+            for name, value in {"enable": "1", "file_path": context, "embed_mode": "1"}.items():
+                options.add_session_config_entry(f"ep.context_{name}", value)
         for name in names:
             options.add_free_dimension_override_by_name(name, 1)
         for denotation in denotations:

@@ -1,10 +1,11 @@
 """OpenVINO: ONNX and TFLite files on the CPU, and on Intel's GPUs and NPUs."""
 
+import contextlib
 import io
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ _EXACT = {
     "EXECUTION_MODE_HINT": "ACCURACY",
     "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0",
 }
+_LARGE_BYTES = 2**21  # smaller files are compiled for the CPU sooner than what was kept of them is checked
 _NEVER_LEFT_OUT = {"INFERENCE_PRECISION_HINT"}  # a device that cannot must say so
 _NO_WORK = {"Input", "Output", "Const", "Parameter", "Result", "Constant"}  # in the graph that runs
 
@@ -47,8 +49,8 @@ class OpenvinoEngine:
             if reason := reason_to_refuse(data) if is_tflite else _reason_to_refuse_onnx(data):
                 raise EngineError(reason)
             names = (file_names.of_tflite if is_tflite else file_names.of_onnx)(data)
-            model = _read_tflite(data) if is_tflite else _read("onnx", io.BytesIO(data))
-            compiled = _compile(model, opening)
+            source = _Source(data, opening, is_tflite=is_tflite)
+            compiled = source.compiled()
             inputs, outputs = _ports(compiled.inputs, names[0]), _ports(compiled.outputs, names[1])
             self.inputs = tuple(_spec(compiled.inputs[port], name) for name, port in inputs)
             self.outputs = tuple(_spec(compiled.outputs[port], name) for name, port in outputs)
@@ -65,7 +67,7 @@ class OpenvinoEngine:
         # A compiled file answers one call at a time, in the caller's own thread. It could answer more at once, but then
         # hands each to a thread of its own, and that takes longer than a small net: more at once are more of them.
         most = max(1, usable_cores() // opening.threads)
-        self._pool = Pool(first, (lambda: self._lane(_compile(model, opening))) if most > 1 else closed, most)
+        self._pool = Pool(first, (lambda: self._lane(source.compiled())) if most > 1 else closed, most)
         self._idle = self._pool.idle
 
     @property
@@ -143,9 +145,50 @@ def _read_tflite(data: bytes) -> Any:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _compile(model: Any, opening: Opening) -> Any:
-    """The model ready to run on the device that is asked for."""
-    device = opening.provider.removeprefix(PREFIX)
+class _Source:
+    """A file that is compiled as often as there are lanes, from what was compiled at an earlier start where it can."""
+
+    def __init__(self, data: bytes, opening: Opening, *, is_tflite: bool) -> None:
+        self._data, self._opening, self._is_tflite = data, opening, is_tflite
+        self._device = opening.provider.removeprefix(PREFIX)
+
+    def compiled(self) -> Any:
+        """The model ready to run on the device that is asked for."""
+        if self._device == "CPU" and len(self._data) < _LARGE_BYTES:
+            return self._compile()
+        from edgepack.runtime.engines.prepared import Prepared
+
+        prepared = Prepared(description(), self._data, self._opening, ending=".blob")
+        if path := prepared.get():
+            with contextlib.suppress(Exception):  # whatever it says, the file itself can still be compiled
+                return self._import(path)
+        compiled = self._compile()
+        with contextlib.suppress(RuntimeError):  # not every plugin gives out what it compiled
+            exported: io.BytesIO = compiled.export_model()
+            prepared.keep(lambda path: path.write_bytes(exported.getbuffer()))
+        return compiled
+
+    @cached_property
+    def _model(self) -> Any:
+        return _read_tflite(self._data) if self._is_tflite else _read("onnx", io.BytesIO(self._data))
+
+    def _compile(self) -> Any:
+        compiled = core().compile_model(self._model, self._device, _settings(self._device, self._opening))
+        return self._alone(compiled)
+
+    def _import(self, path: Path) -> Any:
+        settings = _settings(self._device, self._opening)
+        return self._alone(core().import_model(io.BytesIO(path.read_bytes()), self._device, settings))
+
+    def _alone(self, compiled: Any) -> Any:
+        elsewhere = [name for name in _devices(compiled) if name != self._device]
+        if elsewhere and self._opening.strict:
+            raise EngineError(f"it would run on {', '.join(elsewhere)} too, not on {self._device} alone")
+        return compiled
+
+
+def _settings(device: str, opening: Opening) -> dict[str, object]:
+    """What a device is told, as far as it knows it."""
     wanted: dict[str, object] = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
@@ -155,11 +198,7 @@ def _compile(model: Any, opening: Opening) -> Any:
     }
     known = core().get_property(device, "SUPPORTED_PROPERTIES")
     settings = {name: value for name, value in wanted.items() if name in known or name in _NEVER_LEFT_OUT}
-    compiled = core().compile_model(model, device, {**settings, **opening.options})
-    elsewhere = [name for name in _devices(compiled) if name != device]
-    if elsewhere and opening.strict:
-        raise EngineError(f"it would run on {', '.join(elsewhere)} too, not on {device} alone")
-    return compiled
+    return {**settings, **opening.options}
 
 
 def _devices(compiled: Any) -> list[str]:

@@ -59,6 +59,23 @@ offer = {offer.name: offer for offer in offers("onnx")}[sys.argv[1]]
 print(json.dumps({"missing": offer.missing(), **asdict(offer.look())}))
 """
 
+# Opens a file on a provider with a cache of its own; says whether the file itself was compiled.
+_AGAIN = """
+import json, os, pathlib, sys
+os.environ["EDGEPACK_CACHE"] = sys.argv[3]
+import numpy as np
+from edgepack.runtime.engines import Opening, onnx, open_file
+
+kept = len(list(pathlib.Path(sys.argv[3]).glob("prepared/*.ctx.onnx")))
+calls, fixed = [], onnx._open_fixed
+onnx._open_fixed = lambda *given, **more: calls.append(1) or fixed(*given, **more)
+engine = open_file("onnx", open(sys.argv[1], "rb").read(), Opening(sys.argv[2]))
+x = {spec.name: np.linspace(0, 1, int(np.prod(spec.shape)), dtype=spec.dtype).reshape(spec.shape)
+     for spec in engine.inputs}
+y = [array.tolist() for array in engine.run(x)]
+print(json.dumps({"kept": kept, "made": bool(calls), "placement": dict(engine.placement), "y": y}))
+"""
+
 Run = Callable[..., dict[str, Any]]
 
 
@@ -197,3 +214,11 @@ print(json.dumps({"far": far}))
 @pytest.mark.parametrize("name", [WEBGPU, QNN], ids=["webgpu", "qnn"])
 def test_threads_open_and_run_it_at_once_and_are_right(on: Run, cnn: Path, name: str) -> None:
     assert on(name, _THREADS, cnn, name)["far"] <= PARITY
+
+
+def test_what_an_npu_compiled_is_taken_at_the_next_start(on: Run, cnn: Path, tmp_path: Path) -> None:
+    first, second = (on(QNN, _AGAIN, cnn, QNN, tmp_path / "cache") for _ in range(2))
+    assert (first["kept"], second["kept"]) == (0, 1)
+    assert (first["made"], second["made"]) == (True, False)
+    assert second["placement"] == first["placement"]
+    assert second["y"] == first["y"]

@@ -79,3 +79,20 @@ def test_a_session_that_failed_the_check_is_closed(tmp_path: Path) -> None:
     with pytest.raises(EngineError):
         edgepack.load(_with_other_goldens(tmp_path / "p.edgepack"))
     assert not is_any_open()
+
+
+def test_where_time_is_short_two_rows_are_run_in_any_case() -> None:
+    sizes: list[int] = []
+
+    def slow(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        sizes.append(len(feeds["x"]))
+        return _double(feeds)
+
+    ticks = iter(range(100))
+    assert not check(slow, [(_INPUTS, _WANTED)], 1e-3, seconds=0.5, clock=lambda: float(next(ticks))).reason
+    assert sizes == [2]
+
+
+def test_where_there_is_time_every_row_is_run() -> None:
+    wrong_at_the_end = {"y": np.array([[2.0], [4.0], [9.0]], np.float32)}
+    assert check(_double, [(_INPUTS, wrong_at_the_end)], 1e-3, seconds=0.5, clock=lambda: 0.0).reason
