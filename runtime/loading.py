@@ -2,28 +2,26 @@
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from edgepack.runtime import cache_folder, candidates, engines, goldens, providers
+from edgepack.runtime import cache_folder, candidates, engines, providers
 from edgepack.runtime.candidates import Candidate
 from edgepack.runtime.device import usable_cores
-from edgepack.runtime.engines import Engine, Offer
 from edgepack.runtime.errors import (
     EngineError,
     InputError,
     MissingFileError,
     ModelError,
-    ProviderError,
     UnknownNameError,
 )
-from edgepack.runtime.goldens import Golden
 from edgepack.runtime.manifest import FORMATS, Manifest
+from edgepack.runtime.opening import File, How, open_first
 from edgepack.runtime.pack import Pack, is_pack
-from edgepack.runtime.session import Session, is_any_open
+from edgepack.runtime.session import Session
 from edgepack.runtime.ways import Way
 
 if TYPE_CHECKING:
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
 Providers = str | Sequence[str]
 
 _MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
-_GOLDEN_SECONDS = 0.01  # of golden samples at load, beyond the first two; edgepack verify runs them all
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
 
 
@@ -82,7 +79,7 @@ def load(  # noqa: PLR0913 - keyword-only, each an independent choice of the use
     target = _checked_path(path)
     if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
         raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
-    how = _How(
+    how = How(
         providers.asked(provider), threads or usable_cores(), strict, reduced, options or {}, states, check=check,
         free=(variant, engine, provider, threads) == ("auto", None, "auto", None),
     )  # fmt: skip
@@ -104,7 +101,7 @@ def _tell(path: str, session: Session) -> None:
 
 def open_way(path: str | os.PathLike[str], way: Way, *, states: Mapping[str, str] | None = None) -> Session:
     """Open a model one way and no other, in this process; raises as `load` does."""
-    how = _How((way.provider,), way.threads, strict=False, reduced=way.reduced, options=way.options, states=states,
+    how = How((way.provider,), way.threads, strict=False, reduced=way.reduced, options=way.options, states=states,
                trusted=True)  # fmt: skip
     return (_open_pack if is_pack(path) else _open_bare)(os.fspath(path), way.variant, way.engine, how)
 
@@ -122,147 +119,7 @@ def _checked_path(path: str | os.PathLike[str]) -> str:
     return target
 
 
-class _How(msgspec.Struct, frozen=True):
-    """The part of a `load` that is the same for every candidate."""
-
-    providers: tuple[str, ...]
-    threads: int
-    strict: bool
-    reduced: bool = False
-    options: Mapping[str, str] = {}
-    states: Mapping[str, str] | None = None
-    check: bool = True
-    free: bool = False
-    """Nothing was asked for: what was measured on this device is taken."""
-    chosen: str = "as it was asked for"
-    trusted: bool = False
-    """This process is one that may be taken down."""
-
-
-class _File(msgspec.Struct, frozen=True):
-    """What is opened, in one engine."""
-
-    path: str
-    name: str
-    engine: str
-    read: Callable[[], bytes]
-    session: Callable[..., Session]
-    """Makes the session of an opened engine."""
-    goldens: Callable[[], Sequence[Golden]] | None = None
-    """Reads the golden samples; None where there are none."""
-    tolerance: float = 0.0
-
-    def where(self, offer: Offer) -> str:
-        """What a reason against it begins with."""
-        own = offer.name == engines.own_cpu(self.engine)
-        return f"{self.name} on {self.engine}" if own else f"{self.name} on {self.engine}, {offer.name}"
-
-
-def _open_first(files: Sequence[_File], how: _How) -> Session:
-    """The first file that runs on the first provider, both in the order they were asked for.
-
-    Raises:
-        ProviderError: None of the engines has such a provider, or it cannot run here.
-        EngineError: Every engine refuses its file; or the first one does, and stepping down is not allowed.
-    """
-    reasons: list[str] = []
-    errors: list[EngineError | ProviderError] = []
-    for name in how.providers:
-        fitting = [(file, offer) for file in files for offer in providers.fitting(file.engine, name)]
-        found = [(file, offer) for file, offer in fitting if not offer.missing()]
-        if not found:
-            why = _missing(name, files, [offer for _, offer in fitting])
-            errors.append(ProviderError(name, why, ["cpu"]))
-            reasons.append(f"provider {name!r}: {why}")
-        for file, offer in found:
-            try:
-                return _open(file, offer, how, tuple(reasons))
-            except (EngineError, ProviderError) as error:
-                if how.strict:
-                    raise
-                errors.append(error)
-                reasons.append(f"{file.where(offer)}: {error.why if isinstance(error, ProviderError) else error}")
-        if how.strict:
-            break
-    if len(errors) == 1:
-        raise errors[0]
-    if all(isinstance(error, ProviderError) for error in errors):
-        raise ProviderError(", ".join(how.providers), "; ".join(reasons), ["cpu"]) from errors[0]
-    raise EngineError(f"nothing in {files[0].path} runs here: {'; '.join(reasons)}") from errors[0]
-
-
-def _missing(name: str, files: Sequence[_File], offers: Sequence[Offer]) -> str:
-    """Why no engine of the files has a provider of that name here."""
-    tried = ", ".join(dict.fromkeys(file.engine for file in files))
-    known = dict.fromkeys(offer.name for offer in offers)
-    if not known:
-        return f"engine {tried} has none"
-    if len(known) == 1:
-        return offers[0].missing()
-    return f"engine {tried} has none here of {', '.join(known)}; edgepack devices says how to get them"
-
-
-def _open(file: _File, offer: Offer, how: _How, before: tuple[str, ...]) -> Session:
-    """One file on one provider, proved on the golden samples.
-
-    Raises:
-        ProviderError: The provider cannot run here, or takes its process down.
-        EngineError: The engine refuses the file, or gives other answers.
-    """
-    data = file.read()
-    way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
-    device = "" if how.trusted else _device_for(file, data, way)
-    opening = engines.Opening(
-        offer.name, how.threads, how.strict, how.reduced, spinning=not is_any_open(), options=how.options
-    )
-    opened = engines.open_file(file.engine, data, opening)
-    try:
-        partly = _elsewhere(opened, offer)
-        if partly and how.strict:
-            raise ProviderError(offer.name, partly, ["cpu"])
-        reasons = (*before, partly) if partly else before
-        session = file.session(opened, fallbacks=reasons, device=device, states=how.states, chosen=how.chosen)
-    except BaseException:
-        opened.close()
-        raise
-    try:
-        if how.check and file.goldens:
-            _check_goldens(session, file, how)
-    except BaseException:
-        session.close()
-        raise
-    return session
-
-
-def _device_for(file: _File, data: bytes, way: Way) -> str:
-    """What a way runs on, which is tried in a process of its own; an engine's own CPU is trusted with a proved file."""
-    if file.goldens is not None and way.provider == engines.own_cpu(way.engine):
-        return ""
-    from pathlib import Path
-
-    from edgepack.runtime import verdicts  # what processes need costs more than loading a small model
-
-    return verdicts.device_for(Path(file.path), data, way)
-
-
-def _elsewhere(opened: Engine, offer: Offer) -> str:
-    """Which kinds of operators another provider runs than the one that was wanted; empty where none does."""
-    others: Sequence[str] = getattr(opened, "elsewhere", ())
-    if not others:
-        return ""
-    return f"{offer.name} leaves some operators to the CPU: {', '.join(dict.fromkeys(others))}"
-
-
-def _check_goldens(session: Session, file: _File, how: _How) -> None:
-    """Raise where the golden samples come out otherwise here."""
-    assert file.goldens is not None
-    seconds = _GOLDEN_SECONDS if session.takes_rows else None
-    answer = goldens.check(session.run_plainly, file.goldens(), file.tolerance, reduced=how.reduced, seconds=seconds)
-    if answer.reason:
-        raise EngineError(f"{session.engine.description} is passed over: {answer.reason}")
-
-
-def _open_pack(path: str, variant: str, engine: str | None, how: _How) -> Session:
+def _open_pack(path: str, variant: str, engine: str | None, how: How) -> Session:
     """Open the best candidate of a pack that loads; the reasons of those passed over are kept."""
     with Pack(path) as pack:
         steps = pack.steps()
@@ -270,7 +127,7 @@ def _open_pack(path: str, variant: str, engine: str | None, how: _How) -> Sessio
         if how.free:
             found, how = _measured(pack.manifest, found, how)
         files = [
-            _File(
+            File(
                 path, one.variant.name, one.engine, partial(pack.read, one.variant.file),
                 partial(Session, variant=one.variant.name, manifest=pack.manifest, steps=steps),
                 (lambda: [pack.golden(golden) for golden in pack.manifest.goldens]) if pack.manifest.goldens else None,
@@ -278,7 +135,7 @@ def _open_pack(path: str, variant: str, engine: str | None, how: _How) -> Sessio
             )
             for one in found
         ]  # fmt: skip
-        return _open_first(files, how)
+        return open_first(files, how)
 
 
 def _remembered(manifest: Manifest) -> "Choice | None":
@@ -291,7 +148,7 @@ def _remembered(manifest: Manifest) -> "Choice | None":
     return choices.remembered(manifest)
 
 
-def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: _How) -> tuple[tuple[Candidate, ...], _How]:
+def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: How) -> tuple[tuple[Candidate, ...], How]:
     """What was measured on this device first, where anything was; else the sound order, and why it is taken."""
     choice = _remembered(manifest)
     if choice is None:
@@ -306,7 +163,7 @@ def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: _How) -> tu
     )
 
 
-def _open_bare(path: str, variant: str, engine: str | None, how: _How) -> Session:
+def _open_bare(path: str, variant: str, engine: str | None, how: How) -> Session:
     """Open a bare file."""
     file_format, own = _format_of(path), os.path.basename(path)
     if variant not in {"auto", own, os.path.splitext(own)[0]}:
@@ -318,10 +175,10 @@ def _open_bare(path: str, variant: str, engine: str | None, how: _How) -> Sessio
     reading = [engine] if engine else engines.for_format(file_format)
     installed = [name for name in reading if engines.library(name)] or reading[:1]
     files = [
-        _File(path, own, name, partial(_whole, path), partial(Session, variant=own)) for name in installed
+        File(path, own, name, partial(_whole, path), partial(Session, variant=own)) for name in installed
     ]  # fmt: skip
     try:
-        return _open_first(files, how)
+        return open_first(files, how)
     except EngineError as error:
         raise EngineError(f"{path}: {error}") from error
     except OSError as error:

@@ -33,7 +33,7 @@ RUNTIME_LEVELS = (
     "engines engines.onnx engines.litert engines.openvino steps pack",
     "steps.samples",
     "arrays candidates providers session verdicts",
-    "choices",
+    "choices opening",
     "loading",
     "choose trial verify",
     "choose_cli cli",
