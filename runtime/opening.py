@@ -102,10 +102,13 @@ def _open(file: File, offer: Offer, how: How, before: tuple[str, ...]) -> Sessio
         EngineError: The engine refuses the file, or gives other answers.
     """
     data = file.read()
-    way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, how.options)
+    # Options are of the provider that was asked for: the engine's own CPU that stands in for it knows none of them.
+    stands_in = len(how.providers) > 1 and offer.name == engines.own_cpu(file.engine)
+    options = {} if stands_in else how.options
+    way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, options)
     device = "" if how.trusted else _device_for(file, data, way)
     opening = engines.Opening(
-        offer.name, how.threads, how.strict, how.reduced, spinning=not is_any_open(), options=how.options
+        offer.name, how.threads, how.strict, how.reduced, spinning=not is_any_open(), options=options
     )
     opened = engines.open_file(file.engine, data, opening)
     try:

@@ -268,3 +268,12 @@ def test_threads_spin_where_a_session_is_alone(monkeypatch: pytest.MonkeyPatch, 
         pass
     edgepack.load(mlp_pack).close()
     assert asked == [True, False, True]
+
+
+def test_options_of_a_provider_are_not_held_against_the_cpu_that_stands_in() -> None:
+    asked = {"engine": "onnx", "options": {"device_id": "0"}, "threads": 1}
+    with edgepack.load(ZOO / "mlp.onnx", provider=("CUDAExecutionProvider", "cpu"), **asked) as session:  # type: ignore[arg-type]
+        assert session.provider == "cpu"
+        assert session.fallbacks
+    with pytest.raises(EngineError, match="CPUExecutionProvider takes no options"):
+        edgepack.load(ZOO / "mlp.onnx", provider="cpu", **asked)  # type: ignore[arg-type]
