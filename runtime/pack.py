@@ -105,7 +105,7 @@ class Pack:
                 )
             return self.read(assets[path])
 
-        if not assets:
+        if self.manifest.steps == Steps():
             return self.manifest.steps
         from edgepack.runtime.steps.assets import resolve
 
