@@ -57,7 +57,7 @@ def test_the_first_step_says_what_a_sample_is(kind: str) -> None:
         (raw("row")[0], "a row of 2 numbers (age, bmi): a .csv file of rows; in Python a dict by column"),
         (
             raw("sound")[0],
-            "a sound, cut or padded to 0.5 s: a .wav file; in Python its path or bytes, or an array of samples at 8,000 H",
+            "a sound, cut or padded to 0.5 s: a .wav file; in Python its path or bytes, or an array of samples",
         ),
         (
             RawValue("x", Step("series", {"length": 1200, "channels": 3})),
