@@ -69,8 +69,8 @@ def keyword(rate: int, seconds: float, bands: int = 40) -> Frontend:
 def _check(rate: int, samples: int, bands: int, fft_length: int, highest: float) -> None:
     if rate < 1_000 or samples < fft_length or bands < 1:
         raise InputError(
-            f"{samples} samples at {rate} Hz in {bands} bands cannot be; it takes 1,000 Hz or more, a sound of at least "
-            f"{fft_length} samples, and 1 band or more"
+            f"{samples} samples at {rate} Hz in {bands} bands cannot be; at least 1,000 Hz, {fft_length} samples at "
+            "this rate, and 1 band are taken"
         )
     matrix = mel_matrix(bands, fft_length // 2 + 1, rate, _LOWEST_HZ, highest)
     empty = int(np.count_nonzero(~matrix.any(axis=0)))

@@ -48,7 +48,8 @@ def _frames(model: Any, samples: Samples) -> tuple[Array, Array, Array]:
     for time in range(recordings.shape[1]):
         before[:, time] = memory
         memory = np.asarray(model([recordings[:, time], memory])[1])
-    return recordings, before, recordings.any(axis=2)
+    is_frame: Array = recordings.any(axis=2)
+    return recordings, before, is_frame
 
 
 def _every_frame(model: Any, samples: Samples) -> dict[str, Array]:
