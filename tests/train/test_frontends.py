@@ -12,7 +12,7 @@ from edgepack.convert import convert_model
 from edgepack.quiet import import_keras
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import FORMAT_VERSION, Card
-from edgepack.runtime.steps import Step, Steps, known
+from edgepack.runtime.steps import Step, Steps
 from edgepack.train.frontends import Frontend, keyword
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
