@@ -20,7 +20,7 @@ def jitter(recordings: Array, rng: np.random.Generator, *, cut: float, noise: fl
     """
     count, time, channels = recordings.shape
     lengths = recordings.any(axis=2).sum(axis=1)
-    first, last = np.floor(rng.uniform(0, cut, (2, count)) * (lengths + 1)).astype(np.int64)
+    first, last = rng.integers(0, np.floor(cut * lengths) + 1, (2, count))
     places = np.arange(time)
     moved = np.take_along_axis(recordings, np.minimum(first[:, np.newaxis] + places, time - 1)[:, :, np.newaxis], 1)
     changed = moved + rng.normal(0, noise, moved.shape) + rng.normal(0, offset, (count, 1, channels))

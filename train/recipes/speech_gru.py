@@ -50,11 +50,11 @@ RECIPE = Recipe(
     },
     task=CLASSES,
     plan=Plan(
-        epochs=40,
+        epochs=60,
         batch_size=32,
         learning_rate=5e-3,
         weight_decay=1e-2,
-        augment=partial(jitter, cut=0.2, noise=0.1),
+        augment=partial(jitter, cut=0.3, noise=0.25),
     ),
     precisions=("float32", "dynamic_int8"),
 )

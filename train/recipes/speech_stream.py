@@ -48,8 +48,7 @@ def _frames(model: Any, samples: Samples) -> tuple[Array, Array, Array]:
     for time in range(recordings.shape[1]):
         before[:, time] = memory
         memory = np.asarray(model([recordings[:, time], memory])[1])
-    is_frame: Array = recordings.any(axis=2)
-    return recordings, before, is_frame
+    return recordings, before, np.asarray(recordings.any(axis=2))
 
 
 def _every_frame(model: Any, samples: Samples) -> dict[str, Array]:
@@ -94,11 +93,11 @@ RECIPE = Recipe(
     task=CLASSES,
     figures=_early,
     plan=Plan(
-        epochs=40,
+        epochs=60,
         batch_size=32,
         learning_rate=5e-3,
         weight_decay=1e-2,
-        augment=partial(jitter, cut=0.2, noise=0.1),
+        augment=partial(jitter, cut=0.3, noise=0.25),
     ),
     precisions=("float32", "dynamic_int8"),
     ship=Ship(
