@@ -17,7 +17,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 def number(value: Any, where: str) -> float:
     """Return a cell as a number that float32 can hold; text is read, and a StepError names `where` it is none."""
     try:
-        found = float("nan") if getattr(value, "shape", ()) else float(value)
+        found = float("nan") if getattr(value, "shape", ()) else _parsed(value)
     except (TypeError, ValueError, OverflowError):
         found = float("nan")
     if not abs(found) <= _LARGEST:
@@ -28,7 +28,7 @@ def number(value: Any, where: str) -> float:
 def is_number(cell: str) -> bool:
     """Whether a cell of CSV text can be read as a number of any kind, NaN and infinity among them."""
     try:
-        float(cell)
+        _parsed(cell)
     except ValueError:
         return False
     return True
@@ -58,7 +58,7 @@ def csv_cells(data: bytes, name: str) -> Iterator[tuple[int, list[str]]]:
                 raise StepError(f"{name} holds a line of more than {_MOST_RECORD_CHARACTERS:,} characters")
             yield line
 
-    reader = csv.reader(lines())
+    reader = csv.reader(lines(), skipinitialspace=True)
     try:
         for record in reader:
             length = 0
@@ -67,6 +67,12 @@ def csv_cells(data: bytes, name: str) -> Iterator[tuple[int, list[str]]]:
                 yield reader.line_num, cells
     except csv.Error as error:
         raise StepError(f"{name}:{reader.line_num} cannot be read as CSV: {error}") from error
+
+
+def _parsed(value: Any) -> float:
+    if isinstance(value, str) and "_" in value:  # 1_000 is a number to Python alone
+        raise ValueError(value)
+    return float(value)
 
 
 def _shown(value: Any) -> str:
