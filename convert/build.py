@@ -87,7 +87,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         lift_all: Make steps of every preprocessing layer at the model's edge that there is an exact step for, not only
             of those that no engine runs.
         states: For a model that is given its own state back: the name of each such input, and of the output that is
-            its next value. A session fills them with zeros, and `session.stream()` keeps them.
+            its next value. A session fills them with zeros, and `session.stream()` keeps them. None takes the card's.
         name: The pack's name; else the card's, else the model's.
         card: What the steps, labels and meanings are; found beside the model file as `NAME.card.json` by itself.
         signature: Which signature of a SavedModel; None is `serving_default`, or the only one.
@@ -122,6 +122,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         )
         source = shapes.fixed(source, plan.shapes, plan.batch)
         card = find_card(card, model, source)
+        states = dict((card.states if card else {}) if states is None else states)
         lifted = lift(source, everything=lift_all)
         check_bare(plan, lifted)
         name = name or (card.name if card else source.name)
@@ -130,7 +131,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         judged = _judged(evaluation, calibrating, source, lifted)
         question = _question(source, judged, lifted, max_drop)
         source = lifted.rest if lifted else source
-        States(source.inputs, source.outputs, states or {})  # pairs that cannot be are refused before the long work
+        States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
     report = Report(
@@ -146,7 +147,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
         provenance=_provenance(plan, card, calibrating, judged) | _origin(model, lifted),
-        states=dict(states or {}),
+        states=states,
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)

@@ -21,7 +21,7 @@ from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.pictures import picture_places, write_pictures
 from edgepack.runtime.results import line, plain
-from edgepack.runtime.sample_files import Named, holds_many, holds_tensors, pieces, read
+from edgepack.runtime.sample_files import Named, holds_many, holds_tensors, read
 from edgepack.runtime.session import Session
 from edgepack.runtime.steps.raw import raw_values
 from edgepack.runtime.steps.samples import Preparation
@@ -237,12 +237,11 @@ def _results(
     for file, group in zip((*files, Path()), groups, strict=True):
         if group is None:
             results.append((str(file), session.run(_tensors(file))))
-        for piece in pieces(group or []):
-            found = session.predict([sample for _, sample in piece])
-            results += [
-                (name, write_pictures(result, next(places), session.outputs[0].name))
-                for (name, _), result in zip(piece, found, strict=True)
-            ]
+        found = session.predict_file([sample for _, sample in group or []])
+        results += [
+            (name, write_pictures(result, next(places), session.outputs[0].name))
+            for (name, _), result in zip(group or [], found, strict=True)
+        ]
     return results
 
 
@@ -263,8 +262,9 @@ def _raw_lines(pack: Pack) -> list[str]:
     manifest = pack.manifest
     try:
         steps = pack.steps()
-        Preparation(manifest.inputs, steps)  # checks the options that are told from
-        return [f"raw sample {raw.name}: {raw.told}" for raw in raw_values(manifest.inputs, steps)]
+        given = [spec for spec in manifest.inputs if spec.name not in manifest.states]
+        Preparation(given, steps)  # checks the options that are told from
+        return [f"raw sample {raw.name}: {raw.told}" for raw in raw_values(given, steps)]
     except EdgepackError as error:  # what a pack holds can be shown where its samples cannot be read
         return [f"raw sample: cannot be read here: {error}"]
 

@@ -101,6 +101,8 @@ class Card(msgspec.Struct, frozen=True):
     """What was trained on which data with which settings and library versions."""
     notes: tuple[str, ...] = ()
     """What the model is for, and what it is not."""
+    states: dict[str, str] = {}
+    """Inputs that are the model's own state, each with the output that is its next value."""
 
 
 def encode(value: Manifest | Card) -> bytes:

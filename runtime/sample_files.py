@@ -57,7 +57,7 @@ def holds_many(raw: Sequence[RawValue]) -> bool:
     return len(raw) == 1 and raw[0].kind in {"row", "text"}
 
 
-def pieces(samples: Sequence[Named]) -> Iterator[Sequence[Named]]:
+def pieces(samples: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """Samples some at a time: a file of many is answered in bounded memory."""
     for start in range(0, len(samples), _AT_ONCE):
         yield samples[start : start + _AT_ONCE]

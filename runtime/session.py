@@ -28,7 +28,7 @@ if TYPE_CHECKING:  # what the first result does not need is imported when it is 
     from edgepack.runtime.states import States
     from edgepack.runtime.steps.raw import RawValue
     from edgepack.runtime.steps.samples import Preparation
-    from edgepack.runtime.streaming import Stream
+    from edgepack.runtime.streaming import Run, Stream
     from edgepack.runtime.wide import Wide
 
     Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
@@ -104,7 +104,7 @@ class Session:
         """What a raw sample is made of: each value's name, its kind, and what it is in words."""
         from edgepack.runtime.steps.raw import raw_values
 
-        return raw_values(self.inputs, self._steps)
+        return raw_values(self._open_inputs, self._steps)
 
     @property
     def text_input(self) -> str | None:
@@ -120,7 +120,7 @@ class Session:
     def _prepared(self) -> "Preparation":
         from edgepack.runtime.steps.samples import Preparation
 
-        return Preparation(self.inputs, self._steps)
+        return Preparation(self._open_inputs, self._steps)
 
     @cached_property
     def _wide(self) -> "Wide":
@@ -129,6 +129,12 @@ class Session:
         if self._engine_run is closed:
             closed()
         return Wide(self._engine, self._batch or 1, getattr(self._engine, "resized", None))
+
+    @property
+    def _open_inputs(self) -> Sequence[TensorSpec]:
+        """The inputs that the caller gives: all that are no states."""
+        states = self._states
+        return [spec for spec in self.inputs if spec.name not in states.names] if states else self.inputs
 
     def _paired(self, states: Mapping[str, str]) -> "States | None":
         if not states:
@@ -204,10 +210,10 @@ class Session:
         if getattr(self._engine, "keeps_state", False):
             inside = self._engine.stream()  # type: ignore[attr-defined]
             own = Session(inside, self.variant, manifest=self.manifest)
-            return Stream(own.run, inside.reset, own.close, self._named)
+            return Stream(own.run, inside.reset, own.close, self._named, self._predicted)
         if self._states:
             state = self._states.remembered(self.run)
-            return Stream(state.run, state.reset, state.reset, self._named)
+            return Stream(state.run, state.reset, state.reset, self._named, self._predicted)
         raise InputError(
             "this model keeps no state from run to run; name its state inputs and outputs: "
             "load(path, states={'input': 'output'})"
@@ -242,7 +248,8 @@ class Session:
                 text a str; for a sound the path of a .wav file or an array; for a series an array or the path of a
                 .csv or .npy file; for a row a dict by column, an array, or a line of CSV. A dict by name where there
                 are several inputs. A list or tuple is always a batch of samples: of one row as a list, `[[1, 2, 3]]`.
-                A `Path` of a .csv file of rows, or of a .txt file with a text a line, is all that it holds.
+                A `Path` of a .csv file of rows, or of a .txt file with a text a line, is all that it holds; a model
+                that is given its own state back takes its rows one after the other.
 
         Returns:
             For one sample, what the output's last step makes of it (for a classifier: `Score(label, score)`, best
@@ -258,13 +265,30 @@ class Session:
             from edgepack.runtime import sample_files
 
             if sample_files.holds_many(self.raw_values):
-                pieces = sample_files.pieces(sample_files.read(self.raw_values, sample))
-                return [result for piece in pieces for result in self.predict([one for _, one in piece])]
+                return list(self.predict_file([one for _, one in sample_files.read(self.raw_values, sample)]))
+        return self._predicted(self.run, sample)
+
+    def predict_file(self, samples: Sequence[Any]) -> Iterator[Any]:
+        """Run the raw samples of one file, in bounded memory: their results, in order. Raises as `predict` does.
+
+        Where the model is given its own state back, each sample follows the one before it, as in a stream.
+        """
+        from edgepack.runtime import sample_files
+
+        if self._states:
+            with self.stream() as stream:
+                yield from map(stream.predict, samples)
+        else:
+            for piece in sample_files.pieces(samples):
+                yield from self._predicted(self.run, list(piece))
+
+    def _predicted(self, run: "Run", sample: Any) -> Any:
+        """What `predict` gives, by a `run` of the session or of a stream."""
         many = isinstance(sample, (list, tuple))
         samples = list(sample) if many else [sample]
         if not samples:
             return []
-        results = self.run(self.prepare(samples))
+        results = run(self.prepare(samples))
         for name, array in results.items():
             if array.shape[:1] != (len(samples),):
                 raise InputError(
@@ -331,11 +355,11 @@ class Session:
         """The inputs by name: a mapping as it is, a bare array under the name of the one input that is no state."""
         if isinstance(inputs, Mapping):
             return dict(inputs)
-        open_inputs = [spec.name for spec in self.inputs if not self._states or spec.name not in self._states.names]
-        if len(open_inputs) != 1:
-            names = ", ".join(map(repr, open_inputs))
-            raise InputError(f"got one array; the model takes {len(open_inputs)} inputs ({names}): pass a dict by name")
-        return {open_inputs[0]: inputs}
+        names = [spec.name for spec in self._open_inputs]
+        if len(names) != 1:
+            listed = ", ".join(map(repr, names))
+            raise InputError(f"got one array; the model takes {len(names)} inputs ({listed}): pass a dict by name")
+        return {names[0]: inputs}
 
     def _written(self, inputs: "Inputs", out: "Inputs") -> dict[str, Array]:
         """Run after every check, and copy into the caller's arrays."""
@@ -366,8 +390,13 @@ class Session:
         return self._wide.run(feeds, rows)
 
     def _readable(self, row: dict[str, Array]) -> Any:
-        """One row of outputs as a person reads it."""
-        results = {name: self._after[name](array) if name in self._after else array for name, array in row.items()}
+        """One row of outputs as a person reads it, without the states."""
+        hidden = self._states.next_names if self._states else ()
+        results = {
+            name: self._after[name](array) if name in self._after else array
+            for name, array in row.items()
+            if name not in hidden
+        }
         return next(iter(results.values())) if len(results) == 1 else results
 
 

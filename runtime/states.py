@@ -34,6 +34,11 @@ class States:
         """The inputs that are states."""
         return self._pairs.keys()
 
+    @property
+    def next_names(self) -> Set[str]:
+        """The outputs that are their next values."""
+        return frozenset(self._pairs.values())
+
     def filled(self, given: dict[str, Any]) -> dict[str, Any]:
         """The inputs, with zeros for states that are left out."""
         missing = [name for name in self._pairs if name not in given]

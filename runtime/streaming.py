@@ -28,9 +28,14 @@ class Stream:
     """Runs that build on each other. Make one with `session.stream()`, and close it."""
 
     def __init__(
-        self, run: Run, reset: Callable[[], None], close: Callable[[], None], named: Callable[[Any], Mapping[str, Any]]
+        self,
+        run: Run,
+        reset: Callable[[], None],
+        close: Callable[[], None],
+        named: Callable[[Any], Mapping[str, Any]],
+        predicted: Callable[[Run, Any], Any],
     ) -> None:
-        self._run, self._reset, self._close, self._named = run, reset, close, named
+        self._run, self._reset, self._close, self._named, self._predicted = run, reset, close, named, predicted
 
     def run(self, inputs: Any) -> dict[str, Array]:
         """Run the next piece; arguments, result and errors as those of `Session.run`.
@@ -44,6 +49,13 @@ class Stream:
         """Run the next piece: an array where there is one output, else a dict by name."""
         results = self.run(inputs)
         return next(iter(results.values())) if len(results) == 1 else results
+
+    def predict(self, sample: Any) -> Any:
+        """Run the next piece as a raw sample through the pack's own steps; result and errors as `Session.predict`.
+
+        A list is that many streams side by side, the same ones in each call.
+        """
+        return self._predicted(self._run, sample)
 
     def reset(self) -> None:
         """Begin anew, as if nothing had run."""

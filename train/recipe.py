@@ -27,10 +27,26 @@ from edgepack.train.outputs import Files, check_files, name_files, write_files
 from edgepack.train.summary import summarize
 from edgepack.train.tasks import Task
 
-__all__ = ["Recipe", "TrainResult", "train"]
+__all__ = ["Recipe", "Ship", "TrainResult", "train"]
 
 _VALIDATION_SHARE = 0.1  # of the training samples
 _CALIBRATION_SAMPLES = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ship:
+    """A model that ships in place of the fitted one and has its weights, such as one step of what goes over time."""
+
+    build: Callable[[Any], Any]
+    """Gives it, from the fitted model. Its output that is judged has the name it has there."""
+    calibration: Callable[[Any, Samples], dict[str, Array]]
+    """Its inputs by name, any number of rows, from itself and prepared samples."""
+    evaluation: Callable[[Any, Samples], dict[str, Array]]
+    """The same, one row for each of the samples, so that their labels are those of the rows."""
+    steps: Steps
+    meanings: dict[str, str]
+    states: dict[str, str]
+    """Its inputs that are its own state, each with the output that is its next value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +78,8 @@ class Recipe:
     """What the model is for and what it is not, for the card."""
     precisions: tuple[str, ...] = ("float32", "int8")
     """What `--pack` converts to."""
+    ship: Ship | None = None
+    """What is written in place of the fitted model; its steps and meanings are then those on the card."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,6 +87,7 @@ class TrainResult:
     """A trained model, and the files that were written."""
 
     model: Any
+    """The one that was written."""
     card: Card
     files: Files
     history: tuple[Epoch, ...]
@@ -156,6 +175,8 @@ def train(  # noqa: PLR0913 - keyword-only, each an independent choice of the us
     page = report.page(
         card, recipe.task, fitted, rows, (outputs, parts.test.labels), recipe.labels.get(recipe.output, ())
     )
+    if recipe.ship:
+        model = recipe.ship.build(model)
     write_files(_writers(recipe, files, model, card, fitted, parts, page))
     interrupted = not is_over(fitted, plan)
     if not interrupted:
@@ -256,6 +277,7 @@ def _prepared(recipe: Recipe, part: Samples) -> Samples:
 def _card(recipe: Recipe, plan: Plan, fitted: Fit, metrics: dict[str, float], provenance: dict[str, Any]) -> Card:
     """The card that goes with the model."""
     best, epochs = fitted.history[fitted.best_epoch - 1], len(fitted.history)
+    shipped = recipe.ship or recipe
     settings = {
         "name": recipe.name,
         "epochs": epochs,
@@ -270,8 +292,8 @@ def _card(recipe: Recipe, plan: Plan, fitted: Fit, metrics: dict[str, float], pr
         format_version=FORMAT_VERSION,
         name=recipe.name,
         summary=recipe.summary,
-        meanings=recipe.meanings,
-        steps=recipe.steps,
+        meanings=shipped.meanings,
+        steps=shipped.steps,
         labels=recipe.labels,
         metrics={
             **metrics,
@@ -282,6 +304,7 @@ def _card(recipe: Recipe, plan: Plan, fitted: Fit, metrics: dict[str, float], pr
         },
         recipe={**settings, **provenance},
         notes=recipe.notes,
+        states=recipe.ship.states if recipe.ship else {},
     )
 
 
@@ -302,7 +325,11 @@ def _writers(
     title = f"{recipe.name}, seed {card.recipe['seed']}"
     picture = curve.draw(fitted.history, title=title, metric=recipe.task.metric, best_epoch=fitted.best_epoch)
     calibration: dict[str, Any] = {recipe.input: parts.calibration.values}
-    evaluation: dict[str, Any] = {recipe.input: parts.test.values, recipe.output: parts.test.labels}
+    evaluation: dict[str, Any] = {recipe.input: parts.test.values}
+    if recipe.ship:
+        calibration = recipe.ship.calibration(model, parts.calibration)
+        evaluation = recipe.ship.evaluation(model, parts.test)
+    evaluation[recipe.output] = parts.test.labels
     return {
         files.model: model.save,
         files.card: lambda path: path.write_bytes(encode(card)),

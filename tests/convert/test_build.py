@@ -335,12 +335,16 @@ def test_the_exact_gelu_is_written_for_both_formats(keras: Any, tmp_path: Path) 
     assert [one.variant for one in report.passed] == ["tflite-float32", "onnx-float32"]
 
 
-def test_a_model_that_is_given_its_state_back_streams(tmp_path: Path) -> None:
-    import keras
-
+@pytest.fixture
+def toy_with_state(keras: Any) -> Any:
+    """One step of a GRU."""
     x, before = keras.Input((1, 3), name="x"), keras.Input((4,), name="before")
     y, after = keras.layers.GRU(4, return_state=True)(x, initial_state=before)
-    model = keras.Model([x, before], {"y": y, "after": after})
+    return keras.Model([x, before], {"y": y, "after": after})
+
+
+def test_a_model_that_is_given_its_state_back_streams(keras: Any, toy_with_state: Any, tmp_path: Path) -> None:
+    model = toy_with_state
     whole = keras.Sequential([keras.Input((5, 3)), layer := keras.layers.GRU(4)])
     layer.set_weights(model.get_weights())
     report = convert_model(model, tmp_path / "m.edgepack", states={"before": "after"})
@@ -350,6 +354,13 @@ def test_a_model_that_is_given_its_state_back_streams(tmp_path: Path) -> None:
         with edgepack.load(tmp_path / "m.edgepack", variant=variant) as session, session.stream() as stream:
             found = [stream.run(steps[:, at : at + 1])["y"] for at in range(5)]
         np.testing.assert_allclose(found[-1], whole.predict(steps, verbose=0), atol=1e-5)
+
+
+def test_the_card_says_which_inputs_are_states(toy_with_state: Any, tmp_path: Path) -> None:
+    card = Card(1, "m", states={"before": "after"})
+    assert convert_model(toy_with_state, tmp_path / "m.edgepack", targets="onnx", card=card).states == card.states
+    report = convert_model(toy_with_state, tmp_path / "n.edgepack", targets="onnx", card=card, states={})
+    assert report.states == {}, "what is asked goes before the card"
 
 
 def test_a_state_that_is_no_input_is_refused_before_anything_is_built(toy: Toy, tmp_path: Path) -> None:

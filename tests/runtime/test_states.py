@@ -10,6 +10,7 @@ import pytest
 import edgepack
 from edgepack.runtime.errors import EngineError, InputError
 from edgepack.runtime.session import Session
+from edgepack.runtime.steps import Step, Steps
 from tests.fakes import FakeEngine, spec
 from tests.zoo import packs
 from tests.zoo.packs import ZOO
@@ -66,6 +67,41 @@ def test_a_closed_stream_says_so() -> None:
         stream.close()
         with pytest.raises(EngineError, match="this stream was closed; begin another"):
             stream.run(_ones())
+
+
+def _raw() -> Session:
+    """The running sum of rows "a,b", whose first column is the answer."""
+    steps = Steps({"x": (Step("row", {"columns": ["a", "b"]}),)}, {"y": (Step("classify", {"labels": ["a", "b"]}),)})
+    return Session(_adder(), "fake", states=_PAIRS, steps=steps)
+
+
+def test_a_raw_sample_and_its_result_leave_the_states_out() -> None:
+    with _raw() as session:
+        assert [value.name for value in session.raw_values] == ["x"]
+        assert session.predict("1,0") == [("a", 10.0), ("b", 0.0)]
+        assert session.predict(["1,0", "0,2"]) == [[("a", 10.0), ("b", 0.0)], [("b", 20.0), ("a", 0.0)]]
+
+
+def test_a_stream_takes_raw_samples() -> None:
+    with _raw() as session, session.stream() as stream:
+        assert stream.predict("1,0") == [("a", 10.0), ("b", 0.0)]
+        assert stream.predict("0,3") == [("b", 30.0), ("a", 10.0)]
+        stream.reset()
+        assert stream.predict("0,3") == [("b", 30.0), ("a", 0.0)]
+
+
+def test_a_stream_of_several_takes_one_raw_sample_of_each() -> None:
+    with _raw() as session, session.stream() as stream:
+        stream.predict(["1,0", "0,1"])
+        assert [found[0] for found in stream.predict(["1,0", "0,1"])] == [("a", 20.0), ("b", 20.0)]
+
+
+def test_rows_of_a_file_follow_one_another(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("b,a\n0,1\n0,1\n0,1\n")
+    with _raw() as session:
+        for _ in range(2):  # a file begins anew
+            assert [found[0] for found in session.predict(path)] == [("a", 10.0), ("a", 20.0), ("a", 30.0)]
 
 
 def test_a_model_without_state_has_no_streams() -> None:

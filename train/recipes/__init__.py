@@ -9,7 +9,13 @@ from edgepack.train.recipe import Recipe
 __all__ = ["find", "known"]
 
 # name -> module that holds its RECIPE, which imports neither Keras nor TensorFlow until it is built
-_RECIPES = MappingProxyType({"digits": "edgepack.train.recipes.digits"})
+_RECIPES = MappingProxyType(
+    {
+        "digits": "edgepack.train.recipes.digits",
+        "speech-gru": "edgepack.train.recipes.speech_gru",
+        "speech-stream": "edgepack.train.recipes.speech_stream",
+    }
+)
 
 
 def known() -> dict[str, str]:
