@@ -9,7 +9,16 @@ from edgepack.train.recipe import Recipe
 __all__ = ["find", "known"]
 
 # name -> module that holds its RECIPE, which imports neither Keras nor TensorFlow until it is built
-_RECIPES = MappingProxyType({"digits": "edgepack.train.recipes.digits"})
+_RECIPES = MappingProxyType(
+    {
+        "digits": "edgepack.train.recipes.digits",
+        "digits-mobile": "edgepack.train.recipes.digits_mobile",
+        "digits-autoencoder": "edgepack.train.recipes.digits_autoencoder",
+        "linear": "edgepack.train.recipes.linear",
+        "logistic": "edgepack.train.recipes.logistic",
+        "series-lstm": "edgepack.train.recipes.series_lstm",
+    }
+)
 
 
 def known() -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Data sets for recipes that packages ship: one file each, with a digest and a fixed split."""
