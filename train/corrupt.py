@@ -1,6 +1,7 @@
 """Spoil images in ways that a scanner, a pen or a wrong picture would: to learn to clean them, and to be told apart."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -45,7 +46,7 @@ def shapes(images: Array, rng: np.random.Generator) -> Array:
     count, height, width, _ = images.shape
     corners = rng.uniform((4, 4), (height - 5, width - 5), (6, count, 2))
     drawn = np.zeros_like(images)
-    for start, end in zip(corners[:-1], corners[1:], strict=True):
+    for start, end in pairwise(corners):
         drawn = _inked(drawn, 1.8 - _distance(height, width, start, end))
     return drawn
 

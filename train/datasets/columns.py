@@ -11,6 +11,8 @@ from edgepack.runtime.tensor import Array
 
 __all__ = ["read_columns"]
 
+_LARGEST = float(np.finfo(np.float32).max)
+
 
 def read_columns(path: Path, names: Sequence[str]) -> Array:
     """The named columns, wherever they stand, as `(rows, names)`, float32; others are passed over.
@@ -49,7 +51,7 @@ def _numbers(path: Path, line: int, record: Sequence[str], places: Sequence[int]
             value = float(cell)
         except ValueError:
             value = float("nan")
-        if not abs(value) <= np.finfo(np.float32).max:
+        if not abs(value) <= _LARGEST:
             raise DataError(
                 f"{path}, record {line}, column {name!r} holds {cell[:40]!r}; a finite number belongs there: mend it, "
                 "or leave the record out"

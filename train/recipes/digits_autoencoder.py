@@ -1,4 +1,4 @@
-"""Handwritten digits through a narrow place: a compressed digit, the picture rebuilt from it, and how far that is off."""
+"""Handwritten digits through a narrow place: a picture rebuilt from few numbers, and how far off it is."""
 
 from functools import partial
 from typing import Any
