@@ -81,7 +81,7 @@ def train(  # noqa: PLR0913 - one option each
         show_table(f"Trained {name}", ("what", "value"), _rows(result))
         if report:
             _show_pack(report)
-    _note_what_follows(result, report)
+    _note_what_follows(result, report, lift=recipe.lift)
     return 0
 
 
@@ -103,7 +103,7 @@ def _packed(
     with progress("Converting", pieces) as advance:
         report = convert_model(
             result.files.model, pack, precisions=precisions, calibration=result.files.calibration,
-            evaluation=result.files.evaluation, max_drop=max_drop, force=force, progress=advance,
+            evaluation=result.files.evaluation, max_drop=max_drop, lift_all=recipe.lift, force=force, progress=advance,
         )  # fmt: skip
         advance(pieces, "")
     write_reports(report, report_paths(pack), note)
@@ -157,7 +157,7 @@ def _rows(result: TrainResult) -> list[tuple[str, str]]:
     ]
 
 
-def _note_what_follows(result: TrainResult, report: "Report | None") -> None:
+def _note_what_follows(result: TrainResult, report: "Report | None", *, lift: bool) -> None:
     """Say what happened that was not planned, and which command comes next."""
     files, recipe = result.files, result.card.recipe
     if result.stopped_early:
@@ -168,7 +168,8 @@ def _note_what_follows(result: TrainResult, report: "Report | None") -> None:
     if result.interrupted:
         note(f"{files.checkpoint} holds where it was: the same command with --resume --force goes on.")
     command = ["edgepack", "convert", files.model, "-o", files.model.with_suffix(".edgepack"),
-               "--calibration", files.calibration, "--evaluation", files.evaluation]  # fmt: skip
+               "--calibration", files.calibration, "--evaluation", files.evaluation,
+               *(["--lift"] if lift else [])]  # fmt: skip
     if report:
         command = ["edgepack", "run", report.output, "SAMPLE"]
     note(f"Next: {shlex.join(map(str, command))}")

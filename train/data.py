@@ -24,7 +24,7 @@ class Samples:
     """Raw samples, before any step, and their labels."""
 
     values: Array  # (samples, ...), as a file or a camera gives them
-    labels: Array  # (samples,)
+    labels: Array  # (samples,), or more numbers a sample: (samples, ...)
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -80,6 +80,12 @@ class Recipe:
     """What `--pack` converts to."""
     ship: Ship | None = None
     """What is written in place of the fitted model; its steps and meanings are then those on the card."""
+    lift: bool = False
+    """Whether `--pack` makes steps of preprocessing that engines could run too: where inputs are in units of many
+    sizes, which no one range of 8 bits holds, before a Normalization layer that makes them alike."""
+    ordered: bool = False
+    """Whether samples follow one another in time: the validation part is the end of the training part then, not drawn
+    from the midst of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -255,12 +261,16 @@ def _begin(seed: int) -> None:
 def _prepare(recipe: Recipe, raw: Data, rng: np.random.Generator) -> _Parts:
     """All samples through the very steps that a device runs, and split."""
     known, test = (_prepared(recipe, part) for part in (raw.train, raw.test))
-    if recipe.task.is_sorting:
-        held, rest = stratified(known.labels, round(_VALIDATION_SHARE * len(known)), rng)
+    count = round(_VALIDATION_SHARE * len(known))
+    if recipe.ordered:
+        rest, held = np.split(np.arange(len(known)), [len(known) - count])
+        chosen = rng.permutation(len(known))[:_CALIBRATION_SAMPLES]
+    elif recipe.task.is_sorting:
+        held, rest = stratified(known.labels, count, rng)
         chosen, _ = stratified(known.labels, min(_CALIBRATION_SAMPLES, len(known)), rng)
     else:
         order = rng.permutation(len(known))
-        held, rest = np.split(order, [round(_VALIDATION_SHARE * len(known))])
+        held, rest = np.split(order, [count])
         chosen = rng.permutation(len(known))[:_CALIBRATION_SAMPLES]
     return _Parts(known.take(rest), known.take(held), known.take(chosen), test)
 
@@ -287,6 +297,7 @@ def _card(recipe: Recipe, plan: Plan, fitted: Fit, metrics: dict[str, float], pr
         "batch_size": plan.batch_size,
         "learning_rate": plan.learning_rate,
         "loss": recipe.task.loss,
+        **({"lift": True} if recipe.lift else {}),
     }
     return Card(
         format_version=FORMAT_VERSION,

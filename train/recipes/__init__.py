@@ -14,6 +14,11 @@ _RECIPES = MappingProxyType(
         "digits": "edgepack.train.recipes.digits",
         "speech-gru": "edgepack.train.recipes.speech_gru",
         "speech-stream": "edgepack.train.recipes.speech_stream",
+        "digits-mobile": "edgepack.train.recipes.digits_mobile",
+        "digits-autoencoder": "edgepack.train.recipes.digits_autoencoder",
+        "linear": "edgepack.train.recipes.linear",
+        "logistic": "edgepack.train.recipes.logistic",
+        "series-lstm": "edgepack.train.recipes.series_lstm",
     }
 )
 
