@@ -9,7 +9,14 @@ from edgepack.train.recipe import Recipe
 __all__ = ["find", "known"]
 
 # name -> module that holds its RECIPE, which imports neither Keras nor TensorFlow until it is built
-_RECIPES = MappingProxyType({"digits": "edgepack.train.recipes.digits"})
+_RECIPES = MappingProxyType(
+    {
+        "digits": "edgepack.train.recipes.digits",
+        "reviews-attention": "edgepack.train.recipes.reviews_attention",
+        "reviews-embedding": "edgepack.train.recipes.reviews_embedding",
+        "reviews-lstm": "edgepack.train.recipes.reviews_lstm",
+    }
+)
 
 
 def known() -> dict[str, str]:
