@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 from cyclopts import Parameter
 from msgspec.structs import asdict, replace
 
@@ -16,12 +15,16 @@ from edgepack.runtime.arrays import read_arrays
 from edgepack.runtime.device import this_device
 from edgepack.runtime.engines import Offer
 from edgepack.runtime.engines.base import Look
-from edgepack.runtime.errors import InputError, MissingFileError, PackError
+from edgepack.runtime.errors import EdgepackError, InputError, PackError
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest
 from edgepack.runtime.pack import Pack, is_pack
+from edgepack.runtime.pictures import picture_places, write_pictures
+from edgepack.runtime.results import line, plain
+from edgepack.runtime.sample_files import Named, holds_many, holds_tensors, pieces, read
 from edgepack.runtime.session import Session
-from edgepack.runtime.steps.outputs import Score
+from edgepack.runtime.steps.raw import raw_values
+from edgepack.runtime.steps.samples import Preparation
 from edgepack.runtime.tensor import describe
 from edgepack.runtime.trials import Trial
 from edgepack.runtime.verify import verify as verify_pack
@@ -42,14 +45,17 @@ def run(  # noqa: PLR0913 - options of a command
     option: Annotated[tuple[str, ...], Parameter(negative="")] = (),
     delegate: str | None = None,
     text: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = (),
+    output: Path = Path(),
+    force: Annotated[bool, Parameter(negative="")] = False,
     json: Json = False,
 ) -> int:
     """Run raw samples through a pack and print readable results.
 
     Args:
         model: A pack, or a bare .tflite or .onnx file.
-        samples: Raw samples: image files for a model of images, .txt files with one sample a line for a model of text;
-            .npz files hold tensors by input name, .npy files one.
+        samples: Raw samples, as the first step of the pack takes them (edgepack inspect tells): image files; .txt files
+            with a text a line; .csv files with a row a line, with or without a header; .wav files; .csv or .npy files
+            of a series. Else .npz files hold tensors by input name, .npy files one.
         variant: The name of a variant, a precision, or "auto".
         engine: "onnx", "litert" or "openvino"; by default the first installed that reads the variant.
         provider: Where to run, best first, separated by commas: auto, cpu, gpu, npu, or an engine's own name.
@@ -59,7 +65,9 @@ def run(  # noqa: PLR0913 - options of a command
         option: An option of the provider, as name=value; may be given several times.
         delegate: A TFLite delegate to run on, a shared library such as libedgetpu.so.1; short for
             --provider delegate:LIBRARY.
-        text: A raw sample for a model of text, in place of a file; may be given several times.
+        text: A raw sample in place of a file: a text, or a row as a line of CSV; may be given several times.
+        output: The folder that pictures are written to, as PNG files named after sample and output.
+        force: Replace pictures that are there already.
         json: Print one JSON document on stdout and nothing else.
     """
     if not samples and not text:
@@ -71,20 +79,17 @@ def run(  # noqa: PLR0913 - options of a command
             options=_named_options(option),
         )  # fmt: skip
     with opened as session:
-        results = [result for sample in samples for result in _answers(session, sample)]
-        results += _texts(session, text, text)
+        results = _results(session, samples, text, output, force=force)
         where = {
             "variant": session.variant, "engine": session.engine.description, "provider": session.provider,
             "device": session.device, "placement": dict(session.placement), "fallbacks": session.fallbacks,
             "chosen": session.chosen,
         }  # fmt: skip
     if json:
-        console.show_json(
-            {**where, "results": [{"sample": name, "result": _plain(result)} for name, result in results]}
-        )
+        console.show_json({**where, "results": [{"sample": name, "result": plain(result)} for name, result in results]})
         return 0
     for name, result in results:
-        console.show(f"{name}: {_line(result)}")
+        console.show(f"{name}: {line(result)}")
     console.note(f"{where['variant']} on {_where(session)}; {session.chosen}")
     for reason in session.fallbacks:
         console.note(f"passed over: {reason}")
@@ -105,6 +110,7 @@ def inspect(model: Path, /, *, json: Json = False) -> int:
             return _inspect_file(session, model, json=json)
     with Pack(model) as pack:
         manifest, unlisted = pack.manifest, pack.unlisted()
+        raw_lines = [] if json else _raw_lines(pack)
     if json:
         console.show_json(manifest)
         return 0
@@ -116,6 +122,8 @@ def inspect(model: Path, /, *, json: Json = False) -> int:
             console.show(
                 f"steps {kind} {name}: " + " → ".join(f"{step.step} {_options(step.options)}".strip() for step in steps)
             )
+    for told in raw_lines:
+        console.show(told)
     _show_labels(manifest.labels)
     for key, value in manifest.provenance.items():
         console.show(f"{key}: {_options(value) if isinstance(value, dict) else value}")
@@ -217,56 +225,48 @@ def _where(session: Session) -> str:
     return f"{session.engine.description}, {session.provider} ({own}){device}"
 
 
-def _answers(session: Session, sample: Path) -> list[tuple[str, Any]]:
-    """What to call each sample in a file, and its result: a line of text, or the file as a whole."""
-    if sample.suffix == ".txt" and session.text_input:
-        if not sample.exists():
-            raise MissingFileError(sample)
-        if not sample.is_file():  # a pipe would be waited for
-            raise InputError(f"{sample} is no file of text; name one with a text a line")
-        try:
-            lines = sample.read_text(encoding="utf-8", errors="surrogateescape").removesuffix("\n").split("\n")
-        except OSError as error:
-            raise InputError(f"{sample} cannot be read: {error.strerror}") from error
-        names = [f"{sample}:{number}" for number in range(1, len(lines) + 1)]
-        return _texts(session, names, [line.removesuffix("\r") for line in lines])
-    return [(str(sample), _answer(session, sample))]
+def _results(
+    session: Session, files: Sequence[Path], texts: Sequence[str], folder: Path, *, force: bool
+) -> list[Named]:
+    """What each sample is called and what came of it; pictures are written, and their paths stand for them."""
+    groups = [None if holds_tensors(session.raw_values, file) else read(session.raw_values, file) for file in files]
+    groups.append(_texts(session, texts))
+    names = [name for group in groups for name, _ in group or []]
+    places = iter(picture_places(names, session.picture_outputs, folder, force=force))
+    results: list[Named] = []
+    for file, group in zip((*files, Path()), groups, strict=True):
+        if group is None:
+            results.append((str(file), session.run(_tensors(file))))
+        for piece in pieces(group or []):
+            found = session.predict([sample for _, sample in piece])
+            results += [
+                (name, write_pictures(result, next(places), session.outputs[0].name))
+                for (name, _), result in zip(piece, found, strict=True)
+            ]
+    return results
 
 
-def _texts(session: Session, names: Sequence[str], texts: Sequence[str]) -> list[tuple[str, Any]]:
-    """The results of several texts, each with its name."""
-    if texts and not session.text_input:
-        raise InputError("this model does not take text; give it the samples it takes as files")
-    return list(zip(names, session.predict(list(texts)), strict=True))
+def _tensors(file: Path) -> Any:
+    arrays = read_arrays(file, "sample")
+    return arrays.get("", arrays)
 
 
-def _answer(session: Session, sample: Path) -> Any:
-    """The result of one sample file: tensors for .npy and .npz, else through the pack's steps."""
-    if sample.suffix not in {".npy", ".npz"}:
-        if not session.manifest or not session.manifest.steps.inputs:
-            raise InputError(f"this model has no steps to read {sample} with; give its tensors as .npy or .npz")
-        return session.predict(sample)
-    arrays = read_arrays(sample, "sample")
-    tensors: Any = arrays.get("", arrays)
-    return session.run(tensors)
+def _texts(session: Session, texts: Sequence[str]) -> list[Named]:
+    """Samples that were given as text, each under its own name."""
+    if texts and not holds_many(session.raw_values):
+        raise InputError("this model does not take text; it takes " + "; ".join(raw.told for raw in session.raw_values))
+    return [(text, text) for text in texts]
 
 
-def _plain(result: Any) -> Any:
-    """A result as JSON can hold it."""
-    if isinstance(result, np.ndarray):
-        return result.tolist()
-    if isinstance(result, dict):
-        return {name: _plain(value) for name, value in result.items()}
-    return [{"label": one.label, "score": one.score} if isinstance(one, Score) else one for one in result]
-
-
-def _line(result: Any) -> str:
-    """A result on one line."""
-    if isinstance(result, dict):
-        return "; ".join(f"{name} {_line(value)}" for name, value in result.items())
-    if isinstance(result, np.ndarray):
-        return np.array2string(result, threshold=20, precision=4).replace("\n", " ")
-    return ", ".join(f"{one.label} ({one.score:.1%})" for one in result)
+def _raw_lines(pack: Pack) -> list[str]:
+    """What a raw sample is, value by value."""
+    manifest = pack.manifest
+    try:
+        steps = pack.steps()
+        Preparation(manifest.inputs, steps)  # checks the options that are told from
+        return [f"raw sample {raw.name}: {raw.told}" for raw in raw_values(manifest.inputs, steps)]
+    except EdgepackError as error:  # what a pack holds can be shown where its samples cannot be read
+        return [f"raw sample: cannot be read here: {error}"]
 
 
 def _inspect_file(session: Session, path: Path, *, json: bool) -> int:

@@ -1,6 +1,7 @@
 """The user's object: raw samples or tensors in, results out, on one engine."""
 
 import functools
+import os
 import sys
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # what the first result does not need is imported when it is 
 
     from edgepack.runtime.about import About
     from edgepack.runtime.states import States
+    from edgepack.runtime.steps.raw import RawValue
     from edgepack.runtime.steps.samples import Preparation
     from edgepack.runtime.streaming import Stream
     from edgepack.runtime.wide import Wide
@@ -98,11 +100,21 @@ class Session:
             self._prepared  # noqa: B018 - what is wrong with the steps is said when a pack is loaded
 
     @cached_property
+    def raw_values(self) -> "tuple[RawValue, ...]":
+        """What a raw sample is made of: each value's name, its kind, and what it is in words."""
+        from edgepack.runtime.steps.raw import raw_values
+
+        return raw_values(self.inputs, self._steps)
+
+    @property
     def text_input(self) -> str | None:
         """The name of the raw value where a raw sample is one text; None elsewhere."""
-        from edgepack.runtime.steps.samples import text_input
+        return self.raw_values[0].name if [raw.kind for raw in self.raw_values] == ["text"] else None
 
-        return text_input(self.inputs, self._steps)
+    @property
+    def picture_outputs(self) -> tuple[str, ...]:
+        """Names of the outputs that `predict` gives as pictures: uint8 pixels `(height, width, channels)`."""
+        return tuple(name for name, chain in self._steps.outputs.items() if chain and chain[-1].step == "picture")
 
     @cached_property
     def _prepared(self) -> "Preparation":
@@ -221,19 +233,28 @@ class Session:
         """Run one raw sample, or a list of them, through the pack's own steps.
 
         Args:
-            sample: What the first step of the input takes (for an image: a path, a PIL image or a uint8 array; for a
-                text: a str); a dict by name where there are several inputs. A list or tuple is a batch of samples.
+            sample: What the first step of the input takes: for an image a path, a PIL image or a uint8 array; for a
+                text a str; for a sound the path of a .wav file or an array; for a series an array or the path of a
+                .csv or .npy file; for a row a dict by column, an array, or a line of CSV. A dict by name where there
+                are several inputs. A list or tuple is always a batch of samples: of one row as a list, `[[1, 2, 3]]`.
+                A `Path` of a .csv file of rows, or of a .txt file with a text a line, is all that it holds.
 
         Returns:
             For one sample, what the output's last step makes of it (for a classifier: `Score(label, score)`, best
-            first), or its array where the output has no steps; a dict by name where there are several outputs.
-            For a list, a list of these.
+            first; for numbers: `Value(name, number, unit)`; for a picture: uint8 pixels), or its array where the
+            output has no steps; a dict by name where there are several outputs. For several, a list of these.
 
         Raises:
             InputError: The sample is not of the kind the steps take.
             StepError: A step cannot read it (an image file that is none).
             MissingFileError: A path that leads nowhere.
         """
+        if isinstance(sample, os.PathLike) and self._steps.inputs:
+            from edgepack.runtime import sample_files
+
+            if sample_files.holds_many(self.raw_values):
+                pieces = sample_files.pieces(sample_files.read(self.raw_values, sample))
+                return [result for piece in pieces for result in self.predict([one for _, one in piece])]
         many = isinstance(sample, (list, tuple))
         samples = list(sample) if many else [sample]
         if not samples:

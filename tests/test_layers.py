@@ -20,18 +20,21 @@ HOMES = {"edgepack": ROOT / "src" / "edgepack"} | {
 RUNTIME_LEVELS = (
     "errors timing cgroup digests vulkan chatter cache_folder ways stored_zip",
     "device tensor writing cache",
-    "compare steps.base engines.base states streaming",
-    "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets",
-    "batches hotpath engines.onnx_plugins engines.onnx_place engines.onnx_words trials engines.litert_library "
-    "engines.flatbuffer engines.pool engines.litert_chatter",
+    "compare steps.base steps.files steps.numbers steps.resampling steps.wav engines.base states streaming",
+    "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets "
+    "steps.row steps.recording",
+    "batches hotpath results pictures engines.onnx_plugins engines.onnx_place engines.onnx_words trials "
+    "engines.litert_library engines.flatbuffer engines.pool engines.litert_chatter",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding "
     "engines.tflite_state engines.litert_providers",
     "engines.litert_compiled engines.litert_lane steps.lookup wide engines.openvino_library engines.file_names",
     "engines.openvino_lane engines.openvino_providers",
     "engines.litert_stream engines.openvino_stream steps.categories",
     "engines engines.onnx engines.litert engines.openvino steps pack",
-    "steps.samples",
-    "arrays candidates providers session verdicts",
+    "steps.samples steps.series",
+    "steps.raw",
+    "arrays sample_files",
+    "candidates providers session verdicts",
     "choices",
     "loading",
     "choose trial verify",

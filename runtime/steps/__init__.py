@@ -11,10 +11,18 @@ __all__ = ["Step", "Steps", "known", "prepare"]
 
 # step -> (module, factory). A factory takes the step's options and returns the function that does it.
 _STEPS = {
+    # What reads a raw sample, and what is done to it.
     "image": ("edgepack.runtime.steps.image", "image"),
+    "row": ("edgepack.runtime.steps.row", "row"),
+    "series": ("edgepack.runtime.steps.series", "series"),
+    "sound": ("edgepack.runtime.steps.recording", "sound"),
     "resize": ("edgepack.runtime.steps.image", "resize"),
     "scale": ("edgepack.runtime.steps.table", "scale"),
+    # What makes results of outputs.
     "classify": ("edgepack.runtime.steps.outputs", "classify"),
+    "decide": ("edgepack.runtime.steps.outputs", "decide"),
+    "number": ("edgepack.runtime.steps.outputs", "number"),
+    "picture": ("edgepack.runtime.steps.outputs", "picture"),
     # What Keras's preprocessing layers become, exact to them.
     "take": ("edgepack.runtime.steps.samples", "take"),
     "gather": ("edgepack.runtime.steps.samples", "gather"),

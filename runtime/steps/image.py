@@ -3,12 +3,12 @@
 import io
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from edgepack.runtime.errors import InputError, MissingExtraError, MissingFileError, StepError
+from edgepack.runtime.errors import InputError, MissingExtraError, StepError
+from edgepack.runtime.steps.files import read_file
 from edgepack.runtime.tensor import Array, describe
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _MODES = {"grayscale": "L", "rgb": "RGB"}
 _HALF = np.float32(0.5)
 _MOST_PIXELS = 64_000_000  # a picture beyond this is refused before it is unpacked
+_MOST_BYTES = 512_000_000  # so many pixels of 16 bits, not compressed
 
 
 def image(mode: str = "rgb") -> Callable[[Any], Array]:
@@ -145,7 +146,7 @@ def _open(sample: Any) -> "Image":
     if isinstance(sample, (bytes, bytearray)):
         name, source = "these bytes", io.BytesIO(sample)
     else:
-        name, source = str(sample), io.BytesIO(_read_file(sample))
+        name, source = str(sample), io.BytesIO(read_file(sample, "image", _MOST_BYTES))
     try:
         picture: Image = pillow.open(source)
         if picture.width * picture.height > _MOST_PIXELS:
@@ -158,18 +159,6 @@ def _open(sample: Any) -> "Image":
     except Exception as error:  # what a damaged file makes a decoder raise is not written down anywhere
         raise StepError(f"{name} is not an image that Pillow can read (PNG, JPEG, BMP, …): {error}") from error
     return picture
-
-
-def _read_file(path: str | os.PathLike[str]) -> bytes:
-    if not os.path.exists(path):  # Path.exists raises where a name is too long
-        raise MissingFileError(str(path)[:200], "image")
-    if not os.path.isfile(path):  # a pipe or a device would be read for ever
-        kind, where = ("folder", " in it") if os.path.isdir(path) else ("pipe or a device", "")
-        raise InputError(f"{path} is a {kind}, not an image file; name a file{where}")
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}") from error
 
 
 def _pillow() -> Any:

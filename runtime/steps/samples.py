@@ -76,6 +76,8 @@ class Preparation:
         self._gathering = {name for name, chain in steps.inputs.items() if chain and chain[0].step == "gather"}
         self._growing = {name for name, chain in steps.inputs.items() if chain and chain[-1].step == "pad"}
         self.names = raw_names(inputs, steps)
+        firsts = first_steps(inputs, steps).values()
+        self._one_row = len(firsts) == 1 and {step.step for found in firsts for step in found} == {"row"}
         self._named = [TensorSpec(name, (), "") for name in self.names]
 
     def __call__(self, samples: Sequence[Any]) -> dict[str, Array]:
@@ -94,7 +96,7 @@ class Preparation:
 
     def _one(self, sample: Any) -> dict[str, Array]:
         """One raw sample as tensors without a batch axis."""
-        raw = sample if isinstance(sample, Mapping) else {self.names[0]: sample}
+        raw = sample if self._is_by_name(sample) else {self.names[0]: sample}
         check_names(self._named, raw)
         prepared = {}
         for spec in self._inputs:
@@ -102,6 +104,10 @@ class Preparation:
             function = self._functions.get(spec.name)
             prepared[spec.name] = function(given) if function else _plain(spec.name, given)
         return prepared
+
+    def _is_by_name(self, sample: Any) -> bool:
+        """Whether a sample is a dict of raw values; where there is only a row, it may be one of that row's columns."""
+        return isinstance(sample, Mapping) and not (self._one_row and set(sample) != set(self.names))
 
     def _stack(self, name: str, rows: list[Array]) -> Array:
         if name in self._growing:
@@ -126,24 +132,17 @@ def raw_names(inputs: Sequence[TensorSpec], steps: Steps) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def text_input(inputs: Sequence[TensorSpec], steps: Steps) -> str | None:
-    """The name of the raw value, where a raw sample is one text and nothing else."""
-    if not inputs or len(names := raw_names(inputs, steps)) != 1:
-        return None
-    chains = [chain for chain in steps.inputs.values() if chain]
-    starts = [
-        part.steps[:1] if chain[0].step == "gather" else chain[:1]
-        for chain in chains
-        for part in (_parts(chain[0].options["of"]) if chain[0].step == "gather" else [_Part("")])
-    ]
-    texts = [
-        start[0].step == "take"
-        and start[0].options["dtype"] == "string"
-        and tuple(start[0].options["shape"]) in {(), (1,)}
-        for start in starts
-        if start
-    ]
-    return names[0] if texts and all(texts) else None
+def first_steps(inputs: Sequence[TensorSpec], steps: Steps) -> dict[str, list[Step]]:
+    """What each raw value of a sample meets first: a step for each input that it goes to and that has steps."""
+    firsts: dict[str, list[Step]] = {name: [] for name in raw_names(inputs, steps)}
+    for spec in inputs:
+        chain = steps.inputs.get(spec.name, ())
+        if chain and chain[0].step == "gather":
+            for part in _parts(chain[0].options["of"]):
+                firsts[part.name] += part.steps[:1]
+        elif chain:
+            firsts[spec.name].append(chain[0])
+    return firsts
 
 
 def _plain(name: str, value: Any) -> Array:

@@ -258,7 +258,7 @@ def test_no_steps_leave_a_sample_as_it_is() -> None:
 
 
 def test_an_unknown_step_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown step 'blur' \(known: image, resize, scale, classify, take, "):
+    with pytest.raises(UnknownNameError, match=r"unknown step 'blur' \(known: image, row, series, sound, resize, scale, classify, "):
         step("blur")
 
 

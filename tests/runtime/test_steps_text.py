@@ -14,7 +14,8 @@ from edgepack.runtime.errors import EdgepackError, InputError, PackError, StepEr
 from edgepack.runtime.steps import Step, Steps, prepare
 from edgepack.runtime.steps.assets import resolve, separate
 from edgepack.runtime.steps.hashes import fingerprint, siphash
-from edgepack.runtime.steps.samples import Preparation, text_input
+from edgepack.runtime.steps.raw import raw_values
+from edgepack.runtime.steps.samples import Preparation
 from edgepack.runtime.tensor import TensorSpec
 
 
@@ -242,12 +243,16 @@ def test_several_raw_values_make_one_input() -> None:
         prepare_samples([{"city": "Paris"}])
 
 
+def kinds(inputs: list[TensorSpec], steps: Steps) -> list[tuple[str, str]]:
+    return [(raw.name, raw.kind) for raw in raw_values(inputs, steps)]
+
+
 def test_one_text_is_told_from_other_samples() -> None:
     inputs = [TensorSpec("text", (None, None), "int64")]
-    assert text_input(inputs, Steps(inputs={"text": CHARACTERS})) == "text"
-    assert text_input(inputs, Steps()) is None
-    assert text_input(*crossed()) is None
-    assert text_input([], Steps()) is None
+    assert kinds(inputs, Steps(inputs={"text": CHARACTERS})) == [("text", "text")]
+    assert kinds(inputs, Steps()) == [("text", "array")]
+    assert kinds(*crossed()) == [("city", "text"), ("age", "array")]
+    assert kinds([], Steps()) == []
 
 
 # Options of a pack that is damaged or hostile.
