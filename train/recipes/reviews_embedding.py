@@ -18,16 +18,16 @@ def _load(path: Path | None) -> Data:
     return load_reviews(path)
 
 
-def _build(samples: Samples) -> Any:
+def _build(samples: Samples, length: int = _LENGTH) -> Any:
     import keras
     from keras import layers
 
     text = keras.Input((), dtype="string", name="text")
-    reader = vectorizer(samples.values, _LENGTH, ngrams=3, most=40_000, name="tokens")
+    reader = vectorizer(samples.values, length, ngrams=3, most=40_000, name="tokens")
     tokens = reader(text)
     x = layers.Embedding(reader.vocabulary_size(), 32, name="vectors")(tokens)
     # Half of the runs are left out while fitting, or the rarest are learned by heart.
-    x = layers.Dropout(0.5, noise_shape=(None, _LENGTH, 1), name="vectors_dropout")(x)
+    x = layers.Dropout(0.5, noise_shape=(None, length, 1), name="vectors_dropout")(x)
     x = mean(x, present(tokens))
     return keras.Model(text, layers.Dense(1, activation="sigmoid", name="positive")(x), name="reviews_embedding")
 
