@@ -62,8 +62,8 @@ def _table(model: Any) -> tuple[list[str], Array]:
     for kind, found in kinds.items():
         if len(found) != 1:
             raise ModelError(
-                f"the model has {len(found)} {kind} layers; neighbours are looked up where one table of vectors belongs "
-                "to one vocabulary, as in the recipe reviews-embedding"
+                f"the model has {len(found)} {kind} layers; neighbours are looked up where one table of vectors "
+                "belongs to one vocabulary, as in the recipe reviews-embedding"
             )
     words = kinds["TextVectorization"][0].get_vocabulary()
     vectors = np.asarray(kinds["Embedding"][0].get_weights()[0])

@@ -92,7 +92,7 @@ def mean(vectors: Any, there: Any) -> Any:
 
 
 def largest(vectors: Any, there: Any) -> Any:
-    """The largest of each element over the vectors that are there, and at least 0: padding and its length change nothing.
+    """The largest of each element over the vectors that are there, and at least 0: how much padding changes nothing.
 
     A large negative number in place of padding would do too, but takes all the 256 steps that int8 has.
     """

@@ -321,7 +321,9 @@ def test_one_number_that_decides_between_two_has_two_labels(keras: Any, tmp_path
     model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(1, activation="sigmoid", name="yes")])
     labels = ("no", "yes")
     steps = Steps(outputs={"yes": (Step("decide", {"labels": list(labels)}),)})
-    convert_model(model, tmp_path / "m.edgepack", targets="onnx", card=Card(1, "m", steps=steps, labels={"yes": labels}))
+    convert_model(
+        model, tmp_path / "m.edgepack", targets="onnx", card=Card(1, "m", steps=steps, labels={"yes": labels})
+    )
     with edgepack.load(tmp_path / "m.edgepack") as session:
         (answer,) = session.predict([np.ones(8, np.float32)])
     assert {score.label for score in answer} == {"no", "yes"}
