@@ -98,7 +98,7 @@ def _check_labels(card: str, found: Card, spec: TensorSpec) -> None:
     lists = [found.labels[spec.name]] if spec.name in found.labels else []
     lists += [step.options["labels"] for step in found.steps.outputs.get(spec.name, ()) if "labels" in step.options]
     for labels in lists:
-        if classes is not None and len(labels) != classes:
+        if classes is not None and len(labels) != classes and (classes, len(labels)) != (1, 2):
             raise DataError(
                 f"{card} has {len(labels)} labels for output {spec.name!r}, which has {classes} classes: mend the card"
             )

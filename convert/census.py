@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 _FEW_BITS = {"int8", "uint8", "int4", "uint4", "int16"}
+_PICKS = {"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP", "SLICE", "STRIDED_SLICE"}
+"""Operators of TFLite that give parts of a table of weights as they are, for another to unfold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def _read_tflite(data: bytes) -> Census:
             weights = {dtypes[graph.tensors[i].type].lower() for i in operator.inputs if i in constant}
             if weights & _FEW_BITS and name != "DEQUANTIZE":
                 fed |= weights
-                heavy |= {dtypes[graph.tensors[i].type].lower() for i in operator.outputs}
+                if name not in _PICKS:
+                    heavy |= {dtypes[graph.tensors[i].type].lower() for i in operator.outputs}
     activations = next((name for name in ("int16", "int8", "uint8") if name in heavy), "float32")
     return _census(sizes, operators, activations, dynamic=bool(fed & _FEW_BITS) and activations == "float32")
 

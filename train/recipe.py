@@ -335,8 +335,8 @@ def _writers(
     """The function that writes each file, by where it belongs."""
     title = f"{recipe.name}, seed {card.recipe['seed']}"
     picture = curve.draw(fitted.history, title=title, metric=recipe.task.metric, best_epoch=fitted.best_epoch)
-    calibration: dict[str, Any] = {recipe.input: parts.calibration.values}
-    evaluation: dict[str, Any] = {recipe.input: parts.test.values}
+    calibration: dict[str, Any] = {recipe.input: _storable(parts.calibration.values)}
+    evaluation: dict[str, Any] = {recipe.input: _storable(parts.test.values)}
     if recipe.ship:
         calibration = recipe.ship.calibration(model, parts.calibration)
         evaluation = recipe.ship.evaluation(model, parts.test)
@@ -349,3 +349,8 @@ def _writers(
         files.calibration: lambda path: np.savez_compressed(path, **calibration),
         files.evaluation: lambda path: np.savez_compressed(path, **evaluation),
     }
+
+
+def _storable(values: Array) -> Array:
+    """Texts as a file without pickles holds them: each as wide as the longest, which only compression makes small."""
+    return values.astype(np.str_) if values.dtype == object else values

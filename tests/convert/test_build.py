@@ -317,6 +317,20 @@ def test_a_card_that_does_not_fit_the_model_is_refused(toy: Toy, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_number_that_decides_between_two_has_two_labels(keras: Any, tmp_path: Path) -> None:
+    model = keras.Sequential([keras.Input((8,), name="x"), keras.layers.Dense(1, activation="sigmoid", name="yes")])
+    labels = ("no", "yes")
+    steps = Steps(outputs={"yes": (Step("decide", {"labels": list(labels)}),)})
+    convert_model(
+        model, tmp_path / "m.edgepack", targets="onnx", card=Card(1, "m", steps=steps, labels={"yes": labels})
+    )
+    with edgepack.load(tmp_path / "m.edgepack") as session:
+        (answer,) = session.predict([np.ones(8, np.float32)])
+    assert {score.label for score in answer} == {"no", "yes"}
+    with pytest.raises(DataError, match="has 3 labels for output 'yes', which has 1 classes"):
+        convert_model(model, tmp_path / "n.edgepack", card=Card(1, "n", labels={"yes": ("a", "b", "c")}))
+
+
 def test_one_string_names_several(toy: Toy, tmp_path: Path) -> None:
     report = convert_model(toy.path, tmp_path / "toy.edgepack", targets="onnx", precisions="float32, float16")
     assert [one.variant for one in report.passed] == ["onnx-float32", "onnx-float16"]

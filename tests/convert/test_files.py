@@ -195,3 +195,13 @@ def test_zeros_padded_before_a_convolution_stay_as_they_are() -> None:
     conv = helper.make_node("Conv", ["padded", "w"], ["y"])
     pool = helper.make_node("MaxPool", ["y"], ["z"], kernel_shape=[2, 2])
     assert not keep_zeros(helper.make_model(helper.make_graph([pad, conv, pool], "g", [], [])))
+
+
+def test_a_table_in_eight_bits_that_rows_are_picked_from_is_dynamic(keras: Any, tmp_path: Path) -> None:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((5,), dtype="int32", name="words"), layers.Embedding(600, 16), layers.Flatten(), layers.Dense(3)]
+    )
+    words = {"words": np.random.default_rng(0).integers(0, 600, (40, 5)).astype(np.int32)}
+    report = convert_model(model, tmp_path / "m.edgepack", precisions="dynamic_int8", evaluation=words)
+    assert {one.variant for one in report.passed} == {"tflite-dynamic_int8", "onnx-dynamic_int8"}

@@ -12,10 +12,13 @@ __all__ = ["find", "known"]
 _RECIPES = MappingProxyType(
     {
         "digits": "edgepack.train.recipes.digits",
-        "speech-gru": "edgepack.train.recipes.speech_gru",
-        "speech-stream": "edgepack.train.recipes.speech_stream",
         "digits-mobile": "edgepack.train.recipes.digits_mobile",
         "digits-autoencoder": "edgepack.train.recipes.digits_autoencoder",
+        "reviews-lstm": "edgepack.train.recipes.reviews_lstm",
+        "reviews-attention": "edgepack.train.recipes.reviews_attention",
+        "reviews-embedding": "edgepack.train.recipes.reviews_embedding",
+        "speech-gru": "edgepack.train.recipes.speech_gru",
+        "speech-stream": "edgepack.train.recipes.speech_stream",
         "linear": "edgepack.train.recipes.linear",
         "logistic": "edgepack.train.recipes.logistic",
         "series-lstm": "edgepack.train.recipes.series_lstm",
