@@ -12,6 +12,7 @@ import edgepack.train
 from edgepack.console import note, progress, show_json, show_table
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.pack import check_pack_output
+from edgepack.train.packing import to_pack
 from edgepack.train.recipe import Recipe, TrainResult
 
 if TYPE_CHECKING:
@@ -95,16 +96,11 @@ def _packed(
     result: TrainResult, recipe: Recipe, pack: Path, precision: str | None, max_drop: float, *, force: bool
 ) -> "Report":
     """Convert what was trained."""
-    from edgepack.convert.build import convert_model
     from edgepack.convert.report import report_paths, write_reports
 
-    precisions = precision or ",".join(recipe.precisions)
-    pieces = 2 * (precisions.count(",") + 1)
+    pieces = 2 * (precision.count(",") + 1 if precision else len(recipe.precisions))
     with progress("Converting", pieces) as advance:
-        report = convert_model(
-            result.files.model, pack, precisions=precisions, calibration=result.files.calibration,
-            evaluation=result.files.evaluation, max_drop=max_drop, lift_all=recipe.lift, force=force, progress=advance,
-        )  # fmt: skip
+        report = to_pack(recipe, result, pack, precisions=precision, max_drop=max_drop, force=force, progress=advance)
         advance(pieces, "")
     write_reports(report, report_paths(pack), note)
     return report
