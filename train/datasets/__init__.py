@@ -1,1 +1,1 @@
-"""Data sets for recipes that packages ship: one file each, with a digest and a fixed split."""
+"""Data sets of recipes, one file each: where a package keeps them, their digest, and a split that never changes."""
