@@ -59,7 +59,7 @@ KINDS: MappingProxyType[str, Callable[[Array, np.random.Generator], Array]] = Ma
 
 def _inked(images: Array, ink: Array) -> Array:
     """The images with white `(images, height, width)` over them, where that is more."""
-    return np.maximum(images, np.clip(ink, 0, 1)[..., np.newaxis].astype(images.dtype))
+    return np.asarray(np.maximum(images, np.clip(ink, 0, 1)[..., np.newaxis].astype(images.dtype)))
 
 
 def _grid(height: int, width: int) -> tuple[Array, Array]:

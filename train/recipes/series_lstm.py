@@ -44,7 +44,7 @@ def _against_naive(model: Any, _: Samples, test: Samples) -> dict[str, float]:
     naive = test.values[:, -1:, _TEMPERATURE]
 
     def off(forecasts: Array) -> Array:
-        return np.abs(forecasts - test.labels).mean(axis=0)
+        return np.asarray(np.abs(forecasts - test.labels).mean(axis=0))
 
     ours, theirs = off(forecast), off(naive)
     return {
