@@ -91,10 +91,9 @@ def _check_steps(card: str, chain: Any) -> None:
 def _check_labels(card: str, found: Card, spec: TensorSpec) -> None:
     """Labels, where there are any, are as many as the output's last axis is long, wherever they are written.
 
-    One score decides between two.
+    One number decides between two: no and yes.
     """
     classes = spec.shape[-1] if spec.shape else None
-    classes = 2 if classes == 1 else classes
     lists = [found.labels[spec.name]] if spec.name in found.labels else []
     lists += [step.options["labels"] for step in found.steps.outputs.get(spec.name, ()) if "labels" in step.options]
     for labels in lists:

@@ -67,8 +67,9 @@ def test_recipes_lists_names_and_summaries(capfd: pytest.CaptureFixture[str]) ->
     assert run("recipes") == 0
     assert "digits" in capfd.readouterr().out
     assert run("recipes", "--json") == 0
-    listed = json.loads(capfd.readouterr().out)["recipes"]
-    assert "digits" in [recipe["name"] for recipe in listed]
+    recipes = json.loads(capfd.readouterr().out)["recipes"]
+    assert recipes[0]["name"] == "digits"
+    assert len({recipe["summary"] for recipe in recipes}) == len(recipes)
 
 
 def test_help_explains_every_option(capfd: pytest.CaptureFixture[str]) -> None:

@@ -189,7 +189,7 @@ def test_every_recipe_is_found_under_its_name_with_all_that_a_pack_needs() -> No
     for name, summary in known().items():
         recipe = find(name)
         assert (recipe.name, recipe.summary) == (name, summary)
-        assert recipe.meanings.keys() == {recipe.input, recipe.output}
+        assert recipe.meanings.keys() == {recipe.input, recipe.output, *recipe.steps.outputs}
 
 
 def test_an_unknown_recipe_is_named_beside_those_there_are() -> None:

@@ -48,6 +48,6 @@ RECIPE = Recipe(
         TABLE.target: "how far the disease will have come in one year, as a score",
     },
     task=VALUES,
-    plan=Plan(epochs=40, batch_size=32, learning_rate=0.5),
+    plan=Plan(epochs=50, batch_size=64, learning_rate=0.3),
     lift=True,
 )
