@@ -1,5 +1,6 @@
 """What was found fastest for a pack on this device, remembered until the pack, the device or an engine changes."""
 
+import contextlib
 import hashlib
 from collections.abc import Mapping
 
@@ -7,7 +8,8 @@ import msgspec
 
 from edgepack.runtime import engines
 from edgepack.runtime.cache import Store
-from edgepack.runtime.device import this_device
+from edgepack.runtime.device import check_threads, this_device
+from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import Manifest, encode
 from edgepack.runtime.verdicts import library_mark
 from edgepack.runtime.ways import Way
@@ -71,7 +73,21 @@ def remember(manifest: Manifest, choice: Choice) -> None:
     Store("choices").put(key(manifest, choice.objective), choice)
 
 
-def remembered(manifest: Manifest, objective: str = "latency") -> Choice | None:
-    """The choice that was made for a pack here; None where none was, or something changed since."""
-    found = Store("choices").get(key(manifest, objective), Choice)
-    return found if found is not None and any(one.name == found.way.variant for one in manifest.variants) else None
+def remembered(manifest: Manifest, objective: str | None = None) -> Choice | None:
+    """The choice that was made for a pack here, the latest of all objectives where none is named.
+
+    None where none was made, something changed since, or what is kept cannot be one.
+    """
+    store = Store("choices")
+    found = [store.get(key(manifest, name), Choice) for name in ([objective] if objective else OBJECTIVES)]
+    sound = [one for one in found if one is not None and _is_sound(one, manifest)]
+    return max(sound, key=lambda choice: choice.measured, default=None)
+
+
+def _is_sound(choice: Choice, manifest: Manifest) -> bool:
+    """Whether a choice that anybody may have edited can be followed."""
+    with contextlib.suppress(InputError):
+        check_threads(choice.way.threads)
+        known = any(one.name == choice.way.variant for one in manifest.variants)
+        return known and bool(choice.measurements)
+    return False

@@ -18,17 +18,18 @@ import msgspec
 
 from edgepack.runtime import candidates, choices, providers
 from edgepack.runtime.choices import OBJECTIVES, Choice, Measurement
-from edgepack.runtime.device import this_device, usable_cores
+from edgepack.runtime.device import check_threads, this_device, usable_cores
 from edgepack.runtime.errors import EngineError, InputError, UnknownNameError
 from edgepack.runtime.manifest import Variant
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.timing import Timing
-from edgepack.runtime.trials import Trial
+from edgepack.runtime.trials import OPEN_SECONDS, Trial
 from edgepack.runtime.ways import Way
 
 ALL = "all"
 DEFAULT_DROP = 0.005
 _LEAST_SNR_DB = 20.0  # where there is no task metric
+_LEAST_OPEN_SECONDS = 5.0
 _HEAT = 6  # processes that are open at once
 _ROUND_SECONDS = 0.15  # of one candidate in the first round; doubled in every later one
 _ROUNDS = 4
@@ -120,6 +121,8 @@ def choose(  # noqa: PLR0913 - keyword-only, each an independent choice of the u
         raise UnknownNameError("objective", objective, OBJECTIVES)
     if not seconds > 0 or not max_drop >= 0 or (rows is not None and rows < 1):
         raise InputError(f"seconds={seconds}, max_drop={max_drop}, rows={rows}: seconds and rows take more than 0")
+    for count in threads or ():
+        check_threads(count)
     path = Path(path)
     rows = rows or (16 if objective == "throughput" else 1)
     deadline = clock() + seconds
@@ -233,7 +236,9 @@ class _Contest:
             return None
         self._progress(str(way))
         trial = stack.enter_context(Trial())
-        found = trial.open(self._path, way)
+        # The first one is waited for, as an answer late is better than none.
+        seconds = OPEN_SECONDS if urgent else max(_LEAST_OPEN_SECONDS, self._deadline - self._clock())
+        found = trial.open(self._path, way, seconds=min(seconds, OPEN_SECONDS))
         if found.reason:
             trial.close()
             self.out.append(Measurement(way, found.reason, size_bytes=size))

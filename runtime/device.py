@@ -6,7 +6,9 @@ import os
 import msgspec
 
 from edgepack.runtime import cgroup
+from edgepack.runtime.errors import InputError
 
+_MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
 _TELLING_FLAGS = (
     "sse4_1", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_int8", "amx_bf16",
     "neon", "asimd", "asimdhp", "asimddp", "i8mm", "bf16", "sve",
@@ -53,6 +55,12 @@ def this_device() -> Device:
         temperature_celsius=_temperature(),
         load_average=_load_average(),
     )
+
+
+def check_threads(threads: object) -> None:
+    """Raise `InputError` for a number of threads that no call is given."""
+    if not (isinstance(threads, int) and not isinstance(threads, bool) and 1 <= threads <= _MOST_THREADS):
+        raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
 
 
 def usable_cores(root: cgroup.Root = cgroup.ROOT) -> int:

@@ -76,7 +76,7 @@ class ProviderError(EdgepackError, RuntimeError):
         self.asked, self.why, self.available = asked, why, tuple(available)
         super().__init__(
             f"provider {asked!r} is not available here: {why} (available: {', '.join(self.available) or 'none'}); "
-            "pass provider='auto' to take the first that works"
+            "name several, best first, to step down"
         )
 
 

@@ -10,7 +10,7 @@ import msgspec
 
 from edgepack.runtime import cache_folder, candidates, engines, providers
 from edgepack.runtime.candidates import Candidate
-from edgepack.runtime.device import usable_cores
+from edgepack.runtime.device import check_threads, usable_cores
 from edgepack.runtime.errors import (
     EngineError,
     InputError,
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 Providers = str | Sequence[str]
 
-_MOST_THREADS = 256  # beyond, engines take seconds to start threads, or crash where the system refuses one
 _KERAS_ENDINGS = {".keras", ".h5", ".hdf5", ".pb"}
 
 
@@ -77,11 +76,15 @@ def load(  # noqa: PLR0913 - keyword-only, each an independent choice of the use
         InputError: An argument is not what is taken.
     """
     target = _checked_path(path)
-    if threads is not None and not (isinstance(threads, int) and 1 <= threads <= _MOST_THREADS):
-        raise InputError(f"threads is {threads!r}; it takes 1 to {_MOST_THREADS}, or None for all usable cores")
+    if threads is not None:
+        check_threads(threads)
+    for name, pairs in (("options", options), ("states", states)):
+        if not isinstance(pairs, Mapping | None):
+            raise InputError(f"{name} is {pairs!r}; it takes a dict of text to text")
+    wanted = providers.asked(provider)
     how = How(
-        providers.asked(provider), threads or usable_cores(), strict, reduced, options or {}, states, check=check,
-        free=(variant, engine, provider, threads) == ("auto", None, "auto", None),
+        wanted, threads or usable_cores(), strict, reduced, options or {}, states, check=check,
+        free=(variant, engine, wanted, threads) == ("auto", None, ("auto",), None) and not (options or reduced),
     )  # fmt: skip
     open_model = _open_pack if is_pack(target) else _open_bare
     session = open_model(target, variant, engine, how)
@@ -156,10 +159,13 @@ def _measured(manifest: Manifest, found: tuple[Candidate, ...], how: How) -> tup
         return found, msgspec.structs.replace(how, chosen=reason)
     way = choice.way
     best = [one for one in found if (one.variant.name, one.engine) == (way.variant, way.engine)]
+    if not best:
+        reason = f"by default, as {way}, which was measured here, is not at hand"
+        return found, msgspec.structs.replace(how, chosen=reason)
     told = f"measured on {choice.measured[:10]}: {choice.best.p50_us or 0:,.1f} µs"
     return (
         (*best, *(one for one in found if one not in best)),
-        msgspec.structs.replace(how, providers=(way.provider, "auto"), threads=way.threads, chosen=told),
+        msgspec.structs.replace(how, providers=(way.provider, "auto"), threads=way.threads, chosen=told, measured=way),
     )
 
 

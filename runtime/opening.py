@@ -27,6 +27,8 @@ class How(msgspec.Struct, frozen=True):
     free: bool = False
     """Nothing was asked for: what was measured on this device is taken."""
     chosen: str = "as it was asked for"
+    measured: Way | None = None
+    """What `chosen` speaks of, where it was measured."""
     trusted: bool = False
     """This process is one that may be taken down."""
 
@@ -59,7 +61,9 @@ def open_first(files: Sequence[File], how: How) -> Session:
     """
     reasons: list[str] = []
     errors: list[EngineError | ProviderError] = []
-    for name in how.providers:
+    for place, name in enumerate(how.providers):
+        # Options are of the provider that was asked for: a CPU that stands in for it is given none.
+        stands_in = place > 0 and name in {"auto", "cpu"}
         fitting = [(file, offer) for file in files for offer in providers.fitting(file.engine, name)]
         found = [(file, offer) for file, offer in fitting if not offer.missing()]
         if not found:
@@ -68,7 +72,7 @@ def open_first(files: Sequence[File], how: How) -> Session:
             reasons.append(f"provider {name!r}: {why}")
         for file, offer in found:
             try:
-                return _open(file, offer, how, tuple(reasons))
+                return _open(file, offer, how, tuple(reasons), {} if stands_in else how.options)
             except (EngineError, ProviderError) as error:
                 if how.strict:
                     raise
@@ -94,7 +98,7 @@ def _missing(name: str, files: Sequence[File], offers: Sequence[Offer]) -> str:
     return f"engine {tried} has none here of {', '.join(known)}; edgepack devices says how to get them"
 
 
-def _open(file: File, offer: Offer, how: How, before: tuple[str, ...]) -> Session:
+def _open(file: File, offer: Offer, how: How, before: tuple[str, ...], options: Mapping[str, str]) -> Session:
     """One file on one provider, proved on the golden samples.
 
     Raises:
@@ -102,9 +106,6 @@ def _open(file: File, offer: Offer, how: How, before: tuple[str, ...]) -> Sessio
         EngineError: The engine refuses the file, or gives other answers.
     """
     data = file.read()
-    # Options are of the provider that was asked for: the engine's own CPU that stands in for it knows none of them.
-    stands_in = len(how.providers) > 1 and offer.name == engines.own_cpu(file.engine)
-    options = {} if stands_in else how.options
     way = Way(file.name, file.engine, offer.name, how.threads, how.reduced, options)
     device = "" if how.trusted else _device_for(file, data, way)
     opening = engines.Opening(
@@ -116,7 +117,7 @@ def _open(file: File, offer: Offer, how: How, before: tuple[str, ...]) -> Sessio
         if partly and how.strict:
             raise ProviderError(offer.name, partly, ["cpu"])
         reasons = (*before, partly) if partly else before
-        session = file.session(opened, fallbacks=reasons, device=device, states=how.states, chosen=how.chosen)
+        session = file.session(opened, fallbacks=reasons, device=device, states=how.states, chosen=_chosen(how, way))
     except BaseException:
         opened.close()
         raise
@@ -127,6 +128,13 @@ def _open(file: File, offer: Offer, how: How, before: tuple[str, ...]) -> Sessio
         session.close()
         raise
     return session
+
+
+def _chosen(how: How, way: Way) -> str:
+    """Why this way is taken."""
+    if how.measured is None or way == how.measured:
+        return how.chosen
+    return f"by default, as {how.measured}, which was measured here, does not run now"
 
 
 def _device_for(file: File, data: bytes, way: Way) -> str:

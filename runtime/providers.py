@@ -1,10 +1,10 @@
 """Where an engine executes: which of its providers fit what was asked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from edgepack.runtime import engines
 from edgepack.runtime.engines.base import Offer
-from edgepack.runtime.errors import UnknownNameError
+from edgepack.runtime.errors import InputError, UnknownNameError
 
 KINDS = ("cpu", "gpu", "npu")
 
@@ -14,13 +14,21 @@ def asked(provider: str | Sequence[str]) -> tuple[str, ...]:
 
     Args:
         provider: `"auto"`, a kind (`"gpu"`), an engine's own name, `"delegate:"` with the path of a library, or several
-            of them.
+            of them, in a list or separated by commas.
 
     Raises:
+        InputError: No names.
         UnknownNameError: A name that is none of these; the message lists those there are.
     """
-    wanted = (provider,) if isinstance(provider, str) else tuple(provider)
-    for name in wanted or ("",):
+    if isinstance(provider, str):
+        wanted = tuple(part.strip() for part in provider.split(",")) if "/" not in provider else (provider,)
+    elif isinstance(provider, Iterable) and all(isinstance(name, str) for name in provider):
+        wanted = tuple(provider)
+    else:
+        raise InputError(f"provider is {provider!r}; it takes a name, or several, best first")
+    if not wanted:
+        raise InputError("provider is an empty list; it takes one name or more, or 'auto'")
+    for name in wanted:
         if name in {"auto", *KINDS}:  # the usual case, and nothing is listed for it: plugins are looked for on the disk
             continue
         if any(engines.takes_delegate(engine, name) for engine in engines.known()):

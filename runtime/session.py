@@ -310,6 +310,8 @@ class Session:
         """What the file says of itself: name, labels, meanings. Anybody may have written it."""
         from edgepack.runtime.about import read_about
 
+        if self._engine_run is closed:
+            closed()
         return read_about(self._engine.metadata)
 
     def close(self) -> None:
@@ -340,6 +342,8 @@ class Session:
 
     def _checked(self, inputs: Any) -> dict[str, Array]:
         """Run after every check; raises and warns as `run` says."""
+        if self._engine_run is closed:
+            closed()
         given = self._named(inputs)
         if self._states:
             given = self._states.filled(given)

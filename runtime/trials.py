@@ -10,6 +10,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -56,18 +57,29 @@ class Trial:
     """A process in which one way is tried. Use it as a context manager, or call `close`."""
 
     def __init__(self) -> None:
+        # What an engine writes for itself goes with the process, however that ends.
+        self._scratch = tempfile.TemporaryDirectory(prefix="edgepack-trial-", ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "edgepack.runtime.trial"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+                **dict.fromkeys(("TMPDIR", "TEMP", "TMP"), self._scratch.name),
+            },
         )  # fmt: skip
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()  # an empty one is the end
         threading.Thread(target=self._listen, daemon=True).start()
 
-    def open(self, path: Path, way: Way, *, states: Mapping[str, str] | None = None) -> Opened:
-        """Open a pack or a file this way, and run it once: on its golden samples, or else on random ones."""
+    def open(
+        self, path: Path, way: Way, *, states: Mapping[str, str] | None = None, seconds: float | None = None
+    ) -> Opened:
+        """Open a pack or a file this way, and run it once: on its golden samples, or else on random ones.
+
+        One that takes longer than so many seconds is killed.
+        """
         request = {"do": "open", "path": str(path), "way": msgspec.to_builtins(way), "states": dict(states or {})}
-        answer = self._ask(request, OPEN_SECONDS)
+        answer = self._ask(request, OPEN_SECONDS if seconds is None else seconds)
         return Opened(answer, died=True) if isinstance(answer, str) else msgspec.convert(answer, Opened)
 
     def measure(self, laps: int, seconds: float, rows: int = 1) -> Measured:
@@ -93,6 +105,7 @@ class Trial:
             self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
+        self._scratch.cleanup()
 
     def __enter__(self) -> "Trial":
         return self

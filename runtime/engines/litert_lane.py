@@ -32,8 +32,19 @@ class Lane:
     """An interpreter that one thread uses at a time. It forgets before each run, unless it is to remember."""
 
     __slots__ = (
-        "_get", "_inputs", "_interpreter", "_invoke", "_only_output", "_plan", "_prepares", "_remembers", "_set",
-        "_sizes", "_views", "quick",
+        "__weakref__",
+        "_get",
+        "_inputs",
+        "_interpreter",
+        "_invoke",
+        "_only_output",
+        "_plan",
+        "_prepares",
+        "_remembers",
+        "_set",
+        "_sizes",
+        "_views",
+        "quick",
     )  # fmt: skip
 
     _interpreter: Any

@@ -174,7 +174,12 @@ def _open_here(
         with contextlib.suppress(EngineError):
             return _open(onnxruntime, str(path), opening, where), known
     made: list[Any] = []
-    prepared.keep(lambda path: made.append(_open(onnxruntime, data, opening, where, optimized=str(path))))
+
+    def write(path: "Path") -> None:
+        with contextlib.suppress(EngineError):  # a full disk is told as if the file were wrong
+            made.append(_open(onnxruntime, data, opening, where, optimized=str(path)))
+
+    prepared.keep(write)
     session = made[0] if made else _open(onnxruntime, data, opening, where)
     prepared.note(_operators(session) or {})
     return session, None

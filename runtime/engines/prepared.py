@@ -16,6 +16,7 @@ from edgepack.runtime.digests import sha256
 from edgepack.runtime.engines.base import Opening
 
 _MOST_BYTES = 2**30
+_RELEASE = 1  # of how engines are told to open a file; what was made otherwise is passed over
 _T = TypeVar("_T")
 
 
@@ -24,8 +25,8 @@ class Prepared:
 
     def __init__(self, library: str, data: bytes, opening: Opening, *, ending: str) -> None:
         """Take the library and its version, the file, and how it is opened; nothing is read yet."""
-        way = msgspec.json.encode(msgspec.structs.replace(opening, strict=False)).decode()
-        self._key = f"{library} {this_device().fingerprint} {sha256(data)} {way}"
+        way = msgspec.json.encode(msgspec.structs.replace(opening, strict=False, spinning=True)).decode()
+        self._key = f"{library} {this_device().fingerprint} {sha256(data)} {way} {_RELEASE}"
         self._files, self._facts = Blobs("prepared", ending=ending, most_bytes=_MOST_BYTES), Store("prepared-facts")
 
     def get(self) -> Path | None:

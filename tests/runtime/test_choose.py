@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 import edgepack
+from edgepack.__main__ import main
 from edgepack.runtime import choices
 from edgepack.runtime.cache import Store
 from edgepack.runtime.choices import Choice
@@ -168,3 +170,77 @@ def test_when_time_is_up_the_rest_is_reported(mlp_pack: Path) -> None:
 def test_what_cannot_be_is_refused(mlp_pack: Path, asked: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         _quick(mlp_pack, **asked)
+
+
+@pytest.mark.parametrize("provider", ["auto", ["auto"]], ids=["name", "list"])
+def test_a_choice_for_any_objective_is_taken(mlp_pack: Path, provider: Any) -> None:
+    choice = _quick(mlp_pack, objective="size")
+    with edgepack.load(mlp_pack, provider=provider) as session:
+        assert session.variant == choice.way.variant
+        assert session.chosen.startswith("measured on")
+
+
+def test_the_latest_of_several_choices_is_taken(mlp_pack: Path) -> None:
+    older, newer = _quick(mlp_pack, objective="latency"), _quick(mlp_pack, objective="size")
+    with Pack(mlp_pack) as pack:
+        manifest = pack.manifest
+        choices.remember(manifest, msgspec.structs.replace(older, measured="2026-01-01T00:00:00+00:00"))
+        choices.remember(manifest, msgspec.structs.replace(newer, measured="2026-01-02T00:00:00+00:00"))
+        found = choices.remembered(manifest)
+    assert found is not None
+    assert found.objective == "size"
+
+
+def test_the_command_that_runs_takes_the_choice(
+    mlp_pack: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    _quick(mlp_pack)
+    np.savez(tmp_path / "x.npz", x=np.zeros((1, 4), np.float32))
+    assert main(["run", str(mlp_pack), str(tmp_path / "x.npz")]) == 0
+    assert "measured on" in capfd.readouterr().err
+
+
+def test_options_are_not_lost_on_a_choice(mlp_pack: Path) -> None:
+    _quick(mlp_pack)
+    with pytest.raises(EngineError, match="nonsense"):
+        edgepack.load(mlp_pack, options={"nonsense": "1"}, strict=True)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"threads": 100_000}, {"threads": 0}, {"variant": "onnx-int4"}],
+    ids=["many-threads", "no-threads", "no-such-variant"],
+)
+def test_a_choice_that_cannot_be_followed_counts_as_none(mlp_pack: Path, changes: dict[str, Any]) -> None:
+    choice = _quick(mlp_pack)
+    way = msgspec.structs.replace(choice.way, **changes)
+    best = msgspec.structs.replace(choice.best, way=way)
+    with Pack(mlp_pack) as pack:
+        choices.remember(pack.manifest, msgspec.structs.replace(choice, way=way, measurements=(best,)))
+    with edgepack.load(mlp_pack) as session:
+        assert session.chosen.startswith("by default")
+
+
+def test_a_choice_without_measurements_counts_as_none(mlp_pack: Path) -> None:
+    choice = _quick(mlp_pack)
+    with Pack(mlp_pack) as pack:
+        choices.remember(pack.manifest, msgspec.structs.replace(choice, measurements=()))
+    with edgepack.load(mlp_pack) as session:
+        assert session.chosen.startswith("by default")
+
+
+def test_what_was_measured_is_not_claimed_where_another_way_runs(mlp_pack: Path) -> None:
+    choice = _quick(mlp_pack, engine="onnx")
+    way = msgspec.structs.replace(choice.way, provider="CUDAExecutionProvider")
+    best = msgspec.structs.replace(choice.best, way=way)
+    with Pack(mlp_pack) as pack:
+        choices.remember(pack.manifest, msgspec.structs.replace(choice, way=way, measurements=(best,)))
+    with edgepack.load(mlp_pack) as session:
+        assert session.provider == "cpu"
+        assert session.chosen.startswith("by default, as onnx-float32 on onnx (CUDAExecutionProvider, 1 thread)")
+
+
+@pytest.mark.parametrize("threads", [0, 257, True])
+def test_numbers_of_threads_that_no_call_is_given_are_refused(mlp_pack: Path, threads: int) -> None:
+    with pytest.raises(InputError, match="it takes 1 to 256"):
+        _quick(mlp_pack, threads=[threads])

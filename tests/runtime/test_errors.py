@@ -45,8 +45,7 @@ def test_an_unknown_name_says_when_nothing_is_known() -> None:
 def test_a_provider_that_cannot_run_says_what_can() -> None:
     error = ProviderError("gpu", "no driver", ["cpu"])
     assert str(error) == (
-        "provider 'gpu' is not available here: no driver (available: cpu); "
-        "pass provider='auto' to take the first that works"
+        "provider 'gpu' is not available here: no driver (available: cpu); name several, best first, to step down"
     )
 
 

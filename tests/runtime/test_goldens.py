@@ -96,3 +96,22 @@ def test_where_time_is_short_two_rows_are_run_in_any_case() -> None:
 def test_where_there_is_time_every_row_is_run() -> None:
     wrong_at_the_end = {"y": np.array([[2.0], [4.0], [9.0]], np.float32)}
     assert check(_double, [(_INPUTS, wrong_at_the_end)], 1e-3, seconds=0.5, clock=lambda: 0.0).reason
+
+
+@pytest.mark.parametrize(
+    ("inputs", "wanted"),
+    [({}, _WANTED), (_INPUTS, {}), ({"x": np.zeros((0, 1), np.float32)}, {"y": np.zeros((0, 1), np.float32)})],
+    ids=["no-inputs", "no-outputs", "no-rows"],
+)
+def test_golden_samples_that_hold_nothing_prove_nothing(
+    inputs: Mapping[str, Array], wanted: Mapping[str, Array]
+) -> None:
+    for seconds in (None, 1.0):
+        assert check(_double, [(inputs, wanted)], 1e-3, seconds=seconds).reason.startswith("the golden samples hold")
+
+
+@pytest.mark.parametrize("seconds", [None, 1.0])
+def test_golden_samples_without_rows_are_run_as_they_are(seconds: float | None) -> None:
+    inputs, wanted = {"x": np.float32(3) * np.ones((), np.float32)}, {"y": np.float32(6) * np.ones((), np.float32)}
+    assert not check(_double, [(inputs, wanted)], 1e-3, seconds=seconds).reason
+    assert check(lambda feeds: {"y": feeds["x"] * 3}, [(inputs, wanted)], 1e-3, seconds=seconds).reason

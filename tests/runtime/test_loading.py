@@ -275,5 +275,14 @@ def test_options_of_a_provider_are_not_held_against_the_cpu_that_stands_in() -> 
     with edgepack.load(ZOO / "mlp.onnx", provider=("CUDAExecutionProvider", "cpu"), **asked) as session:  # type: ignore[arg-type]
         assert session.provider == "cpu"
         assert session.fallbacks
-    with pytest.raises(EngineError, match="CPUExecutionProvider takes no options"):
-        edgepack.load(ZOO / "mlp.onnx", provider="cpu", **asked)  # type: ignore[arg-type]
+    for first in ("cpu", ("cpu", "gpu"), ("CPUExecutionProvider", "cpu"), "cpu,gpu"):
+        with pytest.raises(EngineError, match="CPUExecutionProvider takes no options"):
+            edgepack.load(ZOO / "mlp.onnx", provider=first, strict=True, **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "asked", [{"provider": 5}, {"provider": []}, {"options": "x"}, {"states": ["a"]}, {"threads": True}], ids=str
+)
+def test_arguments_of_another_kind_are_refused(asked: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match=f"{next(iter(asked))} is"):
+        edgepack.load(ZOO / "mlp.onnx", engine="onnx", **asked)

@@ -11,8 +11,12 @@ from edgepack.runtime.engines.pool import Pool
 from edgepack.runtime.errors import EngineError
 
 
+class Thing(float):
+    """A number that can be told when it is gone, as an interpreter can."""
+
+
 @contextmanager
-def using(pool: Pool[int]) -> Iterator[int]:
+def using(pool: Pool[Thing]) -> Iterator[Thing]:
     idle = pool.idle
     try:
         thing = idle.pop()
@@ -26,14 +30,14 @@ def using(pool: Pool[int]) -> Iterator[int]:
             pool.wake()
 
 
-def counting(most: int) -> tuple[Pool[int], list[int]]:
+def counting(most: int) -> tuple[Pool[Thing], list[int]]:
     made = [0]
 
-    def make() -> int:
+    def make() -> Thing:
         made.append(len(made))
-        return made[-1]
+        return Thing(made[-1])
 
-    return Pool(0, make, most), made
+    return Pool(Thing(0), make, most), made
 
 
 def test_one_user_keeps_to_one_thing() -> None:
@@ -53,7 +57,7 @@ def test_more_are_made_when_they_are_wanted() -> None:
 
 def test_beyond_the_most_a_user_waits_for_one_that_is_given_back() -> None:
     pool, made = counting(1)
-    got: list[int] = []
+    got: list[float] = []
 
     def wait() -> None:
         with using(pool) as thing:
@@ -70,7 +74,7 @@ def test_beyond_the_most_a_user_waits_for_one_that_is_given_back() -> None:
 
 def test_no_two_threads_have_the_same_thing() -> None:
     pool, made = counting(2)
-    in_use: set[int] = set()
+    in_use: set[float] = set()
 
     def work(_: int) -> None:
         for _ in range(2_000):
@@ -87,14 +91,14 @@ def test_no_two_threads_have_the_same_thing() -> None:
 def test_where_no_more_can_be_made_those_there_are_do() -> None:
     tries = 0
 
-    def refuse() -> int:
+    def refuse() -> Thing:
         nonlocal tries
         tries += 1
         raise EngineError("no memory")
 
-    pool = Pool(0, refuse, 4)
+    pool = Pool(Thing(0), refuse, 4)
 
-    def work(_: int) -> int:
+    def work(_: int) -> float:
         with using(pool) as thing:
             threading.Event().wait(0.02)
             return thing
@@ -106,7 +110,7 @@ def test_where_no_more_can_be_made_those_there_are_do() -> None:
 
 def test_the_end_waits_for_those_in_use() -> None:
     pool, _ = counting(2)
-    ended: list[int] = []
+    ended: list[float] = []
     with using(pool):
         with using(pool):
             closer = threading.Thread(target=pool.close, args=(ended.append,))
@@ -147,7 +151,42 @@ def test_who_waits_at_the_end_and_who_comes_after_is_told() -> None:
 
 def test_a_second_end_does_nothing() -> None:
     pool, _ = counting(1)
-    ended: list[int] = []
+    ended: list[float] = []
     pool.close(ended.append)
     pool.close(ended.append)
     assert ended == [0]
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_what_is_lost_in_use_is_made_anew(most: int) -> None:
+    pool, made = counting(most)
+    for _ in range(3):
+        pool.idle.pop()  # and Ctrl-C comes before it has a name
+        with using(pool) as thing:
+            assert thing == made[-1]
+        del thing
+    assert made == [0, 1, 2, 3]
+
+
+def test_the_end_does_not_wait_for_what_was_lost() -> None:
+    pool, _ = counting(2)
+    ended: list[float] = []
+    pool.idle.pop()
+    closer = threading.Thread(target=pool.close, args=(ended.append,), daemon=True)
+    closer.start()
+    closer.join(10)
+    assert not closer.is_alive()
+    assert not ended
+
+
+def test_who_waits_is_given_another_where_the_only_one_was_lost() -> None:
+    pool, _ = counting(1)
+    got: list[float] = []
+    held = [pool.idle.pop()]
+    waiter = threading.Thread(target=lambda: got.append(pool.another()), daemon=True)
+    waiter.start()
+    waiter.join(0.05)
+    assert not got
+    held.clear()
+    waiter.join(10)
+    assert got == [1]

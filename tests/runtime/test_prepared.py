@@ -1,5 +1,8 @@
 """What engines keep for the next start: taken when it is whole, made anew when not, and never another answer."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,4 +109,24 @@ def test_where_nothing_can_be_kept_the_file_is_opened_all_the_same(
 def test_a_file_that_is_refused_leaves_nothing(engine: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="refuses the file"):
         open_file(engine, b"nothing like a model", Opening(PROVIDERS[engine]))
+    assert not kept(tmp_path)
+
+
+def test_a_disk_that_is_full_is_no_fault_of_the_file(engine: str, tmp_path: Path) -> None:
+    code = f"""
+import resource, sys
+from pathlib import Path
+from edgepack.runtime.engines import Opening, {engine}, open_file
+{engine}._LARGE_BYTES = 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+import signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+engine = open_file({engine!r}, Path(sys.argv[1]).read_bytes(), Opening({PROVIDERS[engine]!r}))
+sys.exit(0 if list(engine.outputs) else 1)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ZOO / "mlp.onnx")], capture_output=True, text=True, check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     assert not kept(tmp_path)

@@ -1,9 +1,11 @@
 """Providers: what was asked, what there is."""
 
+from typing import Any
+
 import pytest
 
 from edgepack.runtime import engines, providers
-from edgepack.runtime.errors import UnknownNameError
+from edgepack.runtime.errors import InputError, UnknownNameError
 from tests.conftest import Child
 
 
@@ -30,9 +32,15 @@ def test_an_unknown_provider_lists_the_known_ones() -> None:
         providers.asked("tpu")
 
 
-def test_no_provider_at_all_is_an_unknown_one() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown provider '' \(known: auto, cpu"):
-        providers.asked([])
+@pytest.mark.parametrize("asked", [[], 5, None, ["cpu", 5]], ids=str)
+def test_what_is_no_name_of_a_provider_is_refused(asked: Any) -> None:
+    with pytest.raises(InputError, match="provider is"):
+        providers.asked(asked)
+
+
+def test_names_may_be_separated_by_commas() -> None:
+    assert providers.asked("gpu, cpu") == ("gpu", "cpu")
+    assert providers.asked("delegate:/a,b/libx.so") == ("delegate:/a,b/libx.so",)
 
 
 @pytest.mark.parametrize("engine", engines.known())

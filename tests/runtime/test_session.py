@@ -313,3 +313,12 @@ def test_an_unknown_step_is_told_when_the_pack_is_opened() -> None:
     newer = manifest([spec("x", None, 2)], [spec("y", None, 2)], Steps(inputs={"x": (Step("hologram"),)}))
     with pytest.raises(EdgepackError, match=r"unknown step 'hologram' \(known: image, .*a newer edgepack"):
         Session(doubler(None, 2), "fake", manifest=newer)
+
+
+def test_a_closed_session_answers_no_rows_neither(mlp_pack: Path) -> None:
+    session = edgepack.load(mlp_pack, threads=1)
+    session.close()
+    with pytest.raises(EdgepackError, match="this session was closed"):
+        session.run(np.zeros((0, 4), np.float32))
+    with pytest.raises(EdgepackError, match="this session was closed"):
+        session.about  # noqa: B018 - asked for, as a reader does

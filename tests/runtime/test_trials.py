@@ -134,3 +134,23 @@ def _abort_with(monkeypatch: pytest.MonkeyPatch, folder: Path, action: str) -> N
     )
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+def test_what_an_engine_writes_for_itself_goes_with_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    trial = Trial()
+    (scratch,) = tmp_path.iterdir()
+    (scratch / "model.tflite").write_bytes(b"a copy")
+    trial._process.kill()
+    trial.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_way_that_opens_for_too_long_is_given_up() -> None:
+    with Trial() as trial:
+        found = trial.open(ZOO / "mlp.onnx", _WAY, seconds=0.0)
+    assert found.died
+    assert "did not answer" in found.reason
