@@ -55,7 +55,7 @@ def train(  # noqa: PLR0913 - one option each
         patience: Epochs without a lower validation loss after which training stops.
         class_weights: Let rare classes weigh as much as common ones ("balanced"), or every sample alike ("equal").
         data: A file with another data set, in the layout the recipe takes; for digits, the full MNIST set as Keras
-            keeps it (mnist.npz).
+            keeps it (mnist.npz); for tables and series, a CSV file with the same columns.
         resume: Go on where a training of the same settings was interrupted; the result is the same, bit for bit.
         log_dir: A folder for the figures of each epoch, which TensorBoard shows.
         pack: Go on to convert, prove and pack: where the pack goes.

@@ -71,7 +71,7 @@ def _active(x: Any, name: str) -> Any:
     return layers.Activation("hard_silu", name=f"{name}_swish")(x)
 
 
-# Test accuracy 98.7 % with seed 0, after some two minutes on 2 cores; a fifth block gained nothing.
+# 98.4 % of the test digits (mean of seeds 0, 1 and 2), after a minute on 2 cores, with 32,268 parameters.
 RECIPE = Recipe(
     name="digits-mobile",
     summary="reads the same digits on small devices: depthwise convolutions, squeeze-and-excite and hard-swish",

@@ -38,7 +38,7 @@ RECIPE = Recipe(
     notes=(
         "It tells a score of how far the disease has come one year after the measurements, from 25 to 346 in the data; "
         "half of what makes patients differ is not in these measurements.",
-        "It learned from 300 patients of one study, published in 2004. It is an example, no medical device.",
+        "It learned from some 300 patients of one study, published in 2004. It is an example, no medical device.",
         "Measurements come in raw units. Convert with --lift, as train --pack does: the Normalization layer becomes a "
         "step, since no one range of 8 bits holds both a sex of 1 or 2 and a cholesterol of 300.",
     ),

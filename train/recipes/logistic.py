@@ -39,7 +39,7 @@ RECIPE = Recipe(
     ),
     labels={TABLE.target: _LABELS},
     notes=(
-        "It learned from 384 tumours of one hospital, measured before 1995. It is an example, no medical device.",
+        "It learned from some 380 tumours of one hospital, measured before 1995. It is an example, no medical device.",
         "A malignant tumour that is missed and a benign one that is feared count alike; where they should not, give "
         "the step 'decide' another threshold.",
         "Measurements come in raw units. Convert with --lift, as train --pack does: the Normalization layer becomes a "

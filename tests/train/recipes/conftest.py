@@ -24,6 +24,7 @@ class Made:
 
 
 Make = Callable[..., Made]
+Seeds = Callable[[str], list[Made]]
 
 
 def make(folder: Path, recipe: Recipe, *, seed: int = 0, max_drop: float | None = None) -> Made:
@@ -53,7 +54,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Make:
 
 
 @pytest.fixture
-def three_seeds(tmp_path: Path) -> Callable[[str], list[Made]]:
+def three_seeds(tmp_path: Path) -> Seeds:
     """Makes a recipe as it is with seeds 0, 1 and 2, where no file may lose more than half a point."""
 
     def all_of(name: str) -> list[Made]:

@@ -9,7 +9,7 @@ import edgepack
 from edgepack.train import find
 from edgepack.train.corrupt import KINDS
 from edgepack.train.data import Data
-from tests.train.recipes.conftest import Made, Make
+from tests.train.recipes.conftest import Made, Make, Seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -82,7 +82,7 @@ def test_the_card_says_how_well_each_way_of_spoiling_is_seen(autoencoder: Made, 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_three_seeds_of_the_mobile_net_read_97_percent_and_the_examples(three_seeds: Make) -> None:
+def test_three_seeds_of_the_mobile_net_read_97_percent_and_the_examples(three_seeds: Seeds) -> None:
     made = three_seeds("digits-mobile")
     accuracies = [one.result.card.metrics["test_accuracy"] for one in made]
     assert np.mean(accuracies) >= 0.97, accuracies
@@ -95,7 +95,7 @@ def test_three_seeds_of_the_mobile_net_read_97_percent_and_the_examples(three_se
 
 @pytest.mark.slow
 @pytest.mark.timeout(1_800)
-def test_three_seeds_of_the_autoencoder_tell_spoiled_digits_from_clean_ones_in_8_bits_too(three_seeds: Make) -> None:
+def test_three_seeds_of_the_autoencoder_tell_spoiled_digits_from_clean_ones_in_8_bits_too(three_seeds: Seeds) -> None:
     from sklearn.metrics import roc_auc_score
 
     made = three_seeds("digits-autoencoder")

@@ -11,7 +11,7 @@ from edgepack.train import find
 from edgepack.train.data import Data
 from edgepack.train.datasets import weather
 from edgepack.train.recipe import _prepare
-from tests.train.recipes.conftest import Make
+from tests.train.recipes.conftest import Make, Seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -76,7 +76,7 @@ def test_its_errors_stand_beside_those_of_the_naive_forecast(quick: Make) -> Non
 
 
 @pytest.mark.slow
-def test_each_of_three_seeds_is_better_than_the_naive_forecast(three_seeds: Make) -> None:
+def test_each_of_three_seeds_is_better_than_the_naive_forecast(three_seeds: Seeds) -> None:
     for made in three_seeds("series-lstm"):
         metrics = made.result.card.metrics
         assert metrics["test_error_degc"] < 0.95 * metrics["test_naive_error_degc"]

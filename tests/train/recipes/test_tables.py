@@ -8,7 +8,7 @@ import pytest
 import edgepack
 from edgepack.runtime.steps.outputs import Score, Value
 from edgepack.train import cli, find
-from tests.train.recipes.conftest import Make
+from tests.train.recipes.conftest import Make, Seeds
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -78,12 +78,12 @@ def test_the_command_lifts_what_the_recipe_says_and_tells_how_to_do_it_again(
 
 
 @pytest.mark.slow
-def test_three_seeds_explain_forty_percent_of_the_disease(three_seeds: Make) -> None:
+def test_three_seeds_explain_forty_percent_of_the_disease(three_seeds: Seeds) -> None:
     found = [made.result.card.metrics["test_r2"] for made in three_seeds("linear")]
     assert np.mean(found) >= 0.40, found
 
 
 @pytest.mark.slow
-def test_three_seeds_are_right_about_95_percent_of_the_tumours(three_seeds: Make) -> None:
+def test_three_seeds_are_right_about_95_percent_of_the_tumours(three_seeds: Seeds) -> None:
     found = [made.result.card.metrics["test_accuracy"] for made in three_seeds("logistic")]
     assert np.mean(found) >= 0.95, found
