@@ -6,7 +6,7 @@ from edgepack.train.latent import latent_vectors
 
 
 def _rows() -> np.ndarray:
-    """Texts of three subjects, of six words each (2 to 7, 8 to 13, 14 to 19), with a word of all of them (20), padded."""
+    """Texts of three subjects with six words each (2 to 7, 8 to 13, 14 to 19), and one word of all (20), padded."""
     rng = np.random.default_rng(0)
     return np.array([[*(rng.choice(6, 4, replace=False) + 2 + 6 * (text % 3)), 20, 1, 0, 0] for text in range(90)])
 

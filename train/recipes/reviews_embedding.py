@@ -32,8 +32,8 @@ def _build(samples: Samples, length: int = _LENGTH) -> Any:
     tokens = reader(text)
     table = layers.Embedding(reader.vocabulary_size(), _SIZE, name="vectors")
     x = table(tokens)
-    # A mean before one sigmoid teaches vectors a single direction, good or bad. Those that begin with what stands beside
-    # what end as right, and also tell words that are alike from words that are merely praised alike.
+    # A mean before one sigmoid teaches vectors a single direction, good or bad. Those that begin with what stands
+    # beside what end as right, and also tell words that are alike from words that are merely praised alike.
     rows = np.asarray(reader(samples.values.tolist()))
     table.set_weights([_FIRST_LENGTH * latent_vectors(rows, reader.vocabulary_size(), _SIZE)])
     # Half of the runs are left out while fitting, or the rarest are learned by heart.
