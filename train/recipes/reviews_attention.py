@@ -43,6 +43,8 @@ def _build(samples: Samples, length: int = _LENGTH) -> Any:
     return keras.Model(text, layers.Dense(1, activation="sigmoid", name="positive")(x), name="reviews_attention")
 
 
+# 84.3 % of the test reviews (mean of seeds 0, 1 and 2), in under 4 minutes on 2 busy cores. Normalizing behind the
+# attention, with less left out and the largest elements beside the mean, gave 83.6 % (one seed).
 RECIPE = Recipe(
     name="reviews-attention",
     summary="self-attention that tells good Chinese reviews from bad ones",
@@ -55,7 +57,7 @@ RECIPE = Recipe(
     labels={"positive": LABELS},
     meanings={"text": "a review in Chinese", "positive": "how likely the review is a good one, 0 to 1"},
     notes=(
-        "It tells whether a Chinese review of a book, a hotel or a computer is a good one; one in seven it gets wrong.",
+        "It tells whether a Chinese review of a book, a hotel or a computer is a good one; one in six it gets wrong.",
         f"It reads the first {_LENGTH} characters. Irony, other subjects and other languages are beyond it.",
     ),
     task=YES_NO,
