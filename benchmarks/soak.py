@@ -43,7 +43,7 @@ class Soak(msgspec.Struct, frozen=True):
     """The same over loads and closes."""
     one_thread_per_second: float
     threads_per_second: float
-    """All threads together, on one session of one thread a call."""
+    """All threads together, on one session of one thread a call; answers are compared in a pass of their own."""
     gain: float
     wrong: int
     """Answers to one thread's inputs that were another's."""
@@ -117,22 +117,33 @@ def _threads(session: Session, rows: list[dict[str, Array]]) -> tuple[float, flo
     wanted = [session.run(row) for row in rows]
     wrong = [0] * THREADS
 
-    def work(number: int, count: int) -> None:
+    def compare(number: int) -> None:
         row, right = rows[number % len(rows)], wanted[number % len(rows)]
-        for _ in range(count):
+        for _ in range(RUNS_A_THREAD):
             found = session.run(row)
             wrong[number] += any(not np.array_equal(found[name], array) for name, array in right.items())
 
+    def run(number: int) -> None:
+        row = rows[number % len(rows)]
+        for _ in range(RUNS_A_THREAD):
+            session.run(row)
+
+    _together(compare)
     began = time.perf_counter()
-    work(0, RUNS_A_THREAD)
+    run(0)
     alone = RUNS_A_THREAD / (time.perf_counter() - began)
-    threads = [threading.Thread(target=work, args=(number, RUNS_A_THREAD)) for number in range(THREADS)]
+    return alone, THREADS * RUNS_A_THREAD / _together(run), sum(wrong)
+
+
+def _together(work: Callable[[int], None]) -> float:
+    """Seconds that all threads take."""
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(THREADS)]
     began = time.perf_counter()
     for one in threads:
         one.start()
     for one in threads:
         one.join()
-    return alone, THREADS * RUNS_A_THREAD / (time.perf_counter() - began), sum(wrong)
+    return time.perf_counter() - began
 
 
 def main(arguments: list[str]) -> int:

@@ -35,12 +35,12 @@ _ROUND_SECONDS = 0.15  # of one candidate in the first round; doubled in every l
 _ROUNDS = 4
 _MOST_LAPS = 400
 _BEHIND = 1.5  # times the best: who is slower leaves after the first round
-_CLOSE = 1.15  # in later rounds
+_CLOSE = 1.3  # in later rounds: one process tells no more of a small net
 _NOISY = 0.25
 _TOO_NOISY = 1.0
 _FINAL_ROUNDS = 4  # with each of the processes of a finalist
 _FINAL_PROCESSES = 3  # where a process's memory lies makes small nets faster or slower by a tenth
-_FINALISTS = 3
+_FINALISTS = 5
 
 Progress = Callable[[str], None]
 Clock = Callable[[], float]
@@ -223,7 +223,7 @@ class _Contest:
                 runner = self._open(waiting.pop(0), stack, urgent=not heat)
                 if runner is not None:
                     heat = [*heat, runner]
-            best = self._heat(heat, keep=_FINALISTS if not waiting else 2)
+            best = self._heat(heat, keep=_FINALISTS if not waiting else 3)
         if len(best) > 1:
             best = self._final(best, stack)
         return best

@@ -21,6 +21,7 @@ from edgepack.runtime.engines.tflite_state import state_of
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array, TensorSpec
 
+_SMALL_BYTES = 2**22
 _ROW_BY_ROW = {"CAST", "GATHER"}  # operators of the interpreter itself whose rows cannot depend on one another
 _MOST_WIDE_BYTES = 2**26  # that a file laid out for more rows may take: nets that need more gain little by it
 
@@ -81,7 +82,7 @@ class LitertEngine:
         )
         # Nothing says that a delegate may work for two interpreters at once.
         self._pool = Pool(
-            Lane(self._plan, interpreter), partial(Lane, self._plan), 1 if self._delegate else usable_cores()
+            Lane(self._plan, interpreter), partial(Lane, self._plan), 1 if self._delegate else _most_lanes(data)
         )
 
     @property
@@ -223,6 +224,14 @@ class LitertEngine:
         found = {"XNNPACK": count - delegated - own, "interpreter": own}
         taken = {name: operators for name, operators in found.items() if operators}
         return {os.path.basename(self._delegate): delegated, **taken} if self._delegate else taken
+
+
+def _most_lanes(data: bytes) -> int:
+    """How many interpreters of a file there may be: each packs the weights anew, and is made when it is wanted.
+
+    More threads than cores then need not wait for one another between two runs, which costs a tenth of small nets.
+    """
+    return usable_cores() * (4 if len(data) <= _SMALL_BYTES else 1)
 
 
 def _open(library: Library, data: bytes, opening: Opening, rows: int | None) -> Any:

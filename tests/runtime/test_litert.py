@@ -80,12 +80,16 @@ def test_many_threads_get_their_own_answers(file: str) -> None:
     engine.close()
 
 
-def test_there_are_no_more_interpreters_than_cores() -> None:
+@pytest.mark.parametrize(("small_bytes", "a_core"), [(0, 1), (2**22, 4)], ids=["large", "small"])
+def test_there_are_only_so_many_interpreters_a_core(
+    monkeypatch: pytest.MonkeyPatch, small_bytes: int, a_core: int
+) -> None:
+    monkeypatch.setattr("edgepack.runtime.engines.litert._SMALL_BYTES", small_bytes)
     engine = opened("mlp")
     (feeds, _), *_ = rows("mlp")
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: [engine.run(feeds) for _ in range(500)], range(8)))
-    assert len(engine._pool.idle) <= usable_cores()
+    assert len(engine._pool.idle) <= a_core * usable_cores()
     engine.close()
 
 
