@@ -2,7 +2,7 @@
 
 import contextlib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -63,9 +63,15 @@ class Choice(msgspec.Struct, frozen=True):
 
 def key(manifest: Manifest, objective: str) -> str:
     """What a choice holds for: this pack, this device, these libraries, this aim."""
+    return _keys(manifest, [objective])[0]
+
+
+def _keys(manifest: Manifest, objectives: Sequence[str]) -> list[str]:
+    """The keys of several objectives: what they share is worked out once, as each load asks."""
     marks = [f"{name} {library_mark(name)}" for name in engines.available()]
     digest = hashlib.sha256(encode(manifest)).hexdigest()
-    return " ".join([manifest.name, objective, digest, this_device().fingerprint, *marks])
+    shared = [digest, this_device().fingerprint, *marks]
+    return [" ".join([manifest.name, objective, *shared]) for objective in objectives]
 
 
 def remember(manifest: Manifest, choice: Choice) -> None:
@@ -79,7 +85,7 @@ def remembered(manifest: Manifest, objective: str | None = None) -> Choice | Non
     None where none was made, something changed since, or what is kept cannot be one.
     """
     store = Store("choices")
-    found = [store.get(key(manifest, name), Choice) for name in ([objective] if objective else OBJECTIVES)]
+    found = [store.get(one, Choice) for one in _keys(manifest, [objective] if objective else OBJECTIVES)]
     sound = [one for one in found if one is not None and _is_sound(one, manifest)]
     return max(sound, key=lambda choice: choice.measured, default=None)
 
