@@ -14,6 +14,8 @@ from edgepack.runtime.tensor import Array, TensorSpec
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgepack.runtime.engines.prepared import Prepared
+
 _LARGE_BYTES = 2**21  # smaller files are opened sooner than what was kept of them is checked
 
 # ONNX Runtime's name of an element type -> ours
@@ -170,17 +172,35 @@ def _open_here(
     from edgepack.runtime.engines.prepared import Prepared
 
     prepared = Prepared(f"ONNX Runtime {onnxruntime.__version__}", data, opening, ending=".onnx")
+    return _open_prepared(
+        prepared,
+        lambda path: _open(onnxruntime, path, opening, where),
+        lambda path: _open(onnxruntime, data, opening, where, optimized=path),
+    )
+
+
+def _open_prepared(
+    prepared: "Prepared", again: Callable[[str], Any], make: Callable[[str], Any]
+) -> tuple[Any, dict[str, list[str]] | None]:
+    """A session of what was kept at an earlier start, with the operators of the file itself; else of that file.
+
+    Args:
+        prepared: Where it is kept.
+        again: Opens what was kept at a path.
+        make: Opens the file itself, and writes to a path what is to be kept; to none where that is empty.
+    """
     if (known := prepared.facts(dict[str, list[str]])) and (path := prepared.get()):
         with contextlib.suppress(EngineError):
-            return _open(onnxruntime, str(path), opening, where), known
+            return again(str(path)), known
     made: list[Any] = []
 
     def write(path: "Path") -> None:
-        with contextlib.suppress(EngineError):  # a full disk is told as if the file were wrong
-            made.append(_open(onnxruntime, data, opening, where, optimized=str(path)))
+        # A full disk is told as if the file were wrong; and a provider that keeps nothing may refuse to be asked.
+        with contextlib.suppress(EngineError):
+            made.append(make(str(path)))
 
     prepared.keep(write)
-    session = made[0] if made else _open(onnxruntime, data, opening, where)
+    session = made[0] if made else make("")
     prepared.note(_operators(session) or {})
     return session, None
 
@@ -203,19 +223,11 @@ def _open_elsewhere(onnxruntime: Any, data: bytes, opening: Opening) -> tuple[Pl
             from edgepack.runtime.engines.prepared import Prepared
 
             prepared = Prepared(f"{onnxruntime.__version__} {where.version}", data, opening, ending=".ctx.onnx")
-            if (known := prepared.facts(dict[str, list[str]])) and (path := prepared.get()):
-                with contextlib.suppress(EngineError):
-                    return where, _open(onnxruntime, str(path), opening, where), known
-            made: list[Any] = []
-
-            def write(path: "Path") -> None:
-                with contextlib.suppress(EngineError):  # a provider that keeps nothing may refuse to be asked
-                    made.append(_open_fixed(onnxruntime, data, opening, where, names, denotations, context=str(path)))
-
-            prepared.keep(write)
-            session = made[0] if made else _open_fixed(onnxruntime, data, opening, where, names, denotations)
-            prepared.note(_operators(session) or {})
-            return where, session, None
+            return where, *_open_prepared(
+                prepared,
+                lambda path: _open(onnxruntime, path, opening, where),
+                lambda path: _open_fixed(onnxruntime, data, opening, where, names, denotations, context=path),
+            )
 
 
 def _open_fixed(
