@@ -1,26 +1,18 @@
 """Good or bad: the mean of learned vectors of all characters, pairs and triples of a Chinese review."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from edgepack.runtime.steps import Step, Steps
-from edgepack.train.data import Data, Samples
-from edgepack.train.datasets.reviews import LABELS, load_reviews
+from edgepack.train.data import Samples
 from edgepack.train.fitting import Plan
 from edgepack.train.latent import latent_vectors
-from edgepack.train.recipe import Recipe
+from edgepack.train.reviews import of_reviews
 from edgepack.train.sentences import mean, present, vectorizer
-from edgepack.train.tasks import YES_NO
 
 _LENGTH = 600  # all runs of up to three of a review of 200 characters; of longer ones, the last triples and pairs go
 _SIZE = 32
 _FIRST_LENGTH = 0.3  # of vectors: as far as fitting moves many of them
-
-
-def _load(path: Path | None) -> Data:
-    return load_reviews(path)
 
 
 def _build(samples: Samples, length: int = _LENGTH) -> Any:
@@ -44,17 +36,10 @@ def _build(samples: Samples, length: int = _LENGTH) -> Any:
 
 # 85.3 % of the test reviews (mean of seeds 0, 1 and 2), in under a minute on 2 busy cores. A logistic regression on
 # the same runs gets 85.5 %, with the validation part to learn from too.
-RECIPE = Recipe(
-    name="reviews-embedding",
-    summary="averaged vectors of characters and words that tell good Chinese reviews from bad ones",
-    load=_load,
+RECIPE = of_reviews(
+    "reviews-embedding",
+    "averaged vectors of characters and words that tell good Chinese reviews from bad ones",
     build=_build,
-    input="text",
-    output="positive",
-    front="tokens",
-    steps=Steps(outputs={"positive": (Step("decide", {"labels": list(LABELS)}),)}),
-    labels={"positive": LABELS},
-    meanings={"text": "a review in Chinese", "positive": "how likely the review is a good one, 0 to 1"},
     notes=(
         "It tells whether a Chinese review of a book, a hotel or a computer is a good one; one in seven it gets wrong.",
         f"It looks at the first {_LENGTH} runs of one to three characters, whatever their order. Irony, other subjects "
@@ -62,7 +47,5 @@ RECIPE = Recipe(
         "Vectors lie close where words stand in like reviews and speak for the same answer: "
         "python -m edgepack.train.neighbours MODEL WORD",
     ),
-    task=YES_NO,
     plan=Plan(epochs=6, batch_size=64, learning_rate=5e-3),
-    precisions=("float32", "dynamic_int8"),
 )
