@@ -13,7 +13,15 @@ EdgepackError
 ├── ProviderError         the asked provider cannot run here (RuntimeError)
 ├── MissingExtraError     a package is needed that is not installed (ImportError)
 ├── MissingFileError      a file that was named is not there (FileNotFoundError)
-└── OutputError           an output exists already or cannot be written (OSError)
+├── OutputError           an output exists already or cannot be written (OSError)
+└── ServeError            a server cannot answer this request (RuntimeError)
+    ├── NotServedError    no such model, version or label is served (LookupError)
+    ├── NotReadyError     it is served, and not ready to answer
+    ├── OverloadedError   the queue is full, or the rate is spent: it says when to come again
+    ├── DeadlineError     the answer would come too late (TimeoutError)
+    ├── TooLargeError     a request is larger than the server takes
+    ├── DeniedError       a token is missing or not the right one (PermissionError)
+    └── ConflictError     what is asked for cannot be done in the state that things are in
 
 NanInputWarning is a warning, not an error: a float input holds NaN.
 
@@ -101,6 +109,54 @@ class NanInputWarning(UserWarning):
 
 class OutputError(EdgepackError, OSError):
     """An output exists already or cannot be written."""
+
+
+class ServeError(EdgepackError, RuntimeError):
+    """A server cannot answer this request."""
+
+
+class NotServedError(ServeError, LookupError):
+    """No such model, version or label is served."""
+
+
+class NotReadyError(ServeError):
+    """A model is served, and not ready to answer: it is being loaded, was unloaded, or failed."""
+
+
+class OverloadedError(ServeError):
+    """The queue is full, or the rate is spent; nothing was computed.
+
+    Attributes:
+        retry_after_s: When it makes sense to come again, in seconds.
+    """
+
+    def __init__(self, message: str, retry_after_s: float = 1.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class DeadlineError(ServeError, TimeoutError):
+    """The answer would come later than the request allows."""
+
+
+class TooLargeError(ServeError):
+    """A request is larger than the server takes."""
+
+
+class DeniedError(ServeError, PermissionError):
+    """A token is missing, or is not the right one.
+
+    Attributes:
+        is_known: Whether the token is a right one that may not do this.
+    """
+
+    def __init__(self, message: str, *, is_known: bool = False) -> None:
+        self.is_known = is_known
+        super().__init__(message)
+
+
+class ConflictError(ServeError):
+    """What is asked for cannot be done in the state that things are in."""
 
 
 def one_line(error: object, most: int = 500) -> str:

@@ -39,7 +39,11 @@ RUNTIME_LEVELS = (
     "choices opening",
     "loading",
     "choose trial verify",
-    "choose_cli cli",
+    "choose_cli cli serve",
+    "serve.datatypes serve.messages serve.settings serve.failures",
+    "serve.metrics serve.served",
+    "serve.repository",
+    "serve.plane",
 )
 
 # Room -> what of ours it may import. A name stands for all that lies in it.
@@ -74,7 +78,8 @@ RUNTIME_PACKAGES = {
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",
-    "matplotlib", "jinja2", "psutil", "mlxtend", "pandas", "scipy", "sklearn",
+    "matplotlib", "jinja2", "psutil", "mlxtend", "pandas", "scipy", "sklearn", "granian", "grpc", "prometheus_client",
+    "watchfiles", "httpx",
 )  # fmt: skip
 
 
