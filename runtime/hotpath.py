@@ -130,7 +130,7 @@ def into_buffers(
         value: Any = inputs.get(name) if inputs.__class__ is dict and len(inputs) == 1 else inputs
         buffer: Any = out.get(out_name) if out.__class__ is dict and len(out) == 1 else out
         last, last_buffer = known[0]
-        if last is not value or last_buffer is not buffer:
+        if last is not value or last_buffer is not buffer or not buffer.flags.writeable:
             if not fits(value, buffer):
                 return None
             known[0] = (value, buffer)

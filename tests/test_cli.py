@@ -372,3 +372,18 @@ def test_help_takes_less_than_a_third_of_a_second_of_the_processor(tmp_path: Pat
 
     seconds()  # compiles
     assert min(seconds() for _ in range(5)) < 0.3
+
+
+def test_ctrl_c_while_libraries_are_imported_is_one_line(child: Child) -> None:
+    stopped = child("""
+import sys
+class Stopped:
+    def find_spec(self, name, path=None, target=None):
+        if name == "cyclopts":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Stopped())
+from edgepack.__main__ import main
+sys.exit(main(["devices"]))
+""")
+    assert (stopped.returncode, stopped.stderr.count("\n")) == (130, 1), stopped.stderr
+    assert stopped.stderr.startswith("edgepack: stopped")

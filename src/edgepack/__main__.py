@@ -16,6 +16,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     _make_printable()
     try:
+        return _run(arguments)
+    except KeyboardInterrupt:  # while libraries are imported as well
+        sys.stderr.write("edgepack: stopped; nothing half-written was left behind\n")
+        return 130
+
+
+def _run(arguments: list[str]) -> int:
+    """The exit code of a command line, with whatever the user can mend told on stderr."""
+    try:
         from edgepack.cli import run
     except ModuleNotFoundError as error:
         if error.name not in {"cyclopts", "rich"}:
@@ -33,9 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except EdgepackError as error:
         sys.stderr.write(f"edgepack: {' '.join(str(error).split())}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("edgepack: stopped; nothing half-written was left behind\n")
-        return 130
     except BrokenPipeError:  # `edgepack … | head`
         _drop_stdout()
         return 1

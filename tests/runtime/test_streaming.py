@@ -76,6 +76,15 @@ def test_a_buffer_that_cannot_be_written_is_refused(session: Session) -> None:
         session.run(_rows(1)[0], out=buffer)
 
 
+def test_a_buffer_made_read_only_after_its_first_use_is_not_written(session: Session) -> None:
+    given, _ = _rows(1)
+    buffer = np.empty((1, 3), np.float32)
+    session.run({"x": given}, out={"y": buffer})
+    buffer.flags.writeable = False
+    with pytest.raises(InputError, match="read-only"):
+        session.run({"x": given}, out={"y": buffer})
+
+
 def test_a_buffer_of_another_layout_is_written_too(session: Session) -> None:
     given, wanted = _rows(4)
     buffer = np.zeros((3, 4), np.float32).T
