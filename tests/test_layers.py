@@ -24,6 +24,7 @@ RUNTIME_LEVELS = (
     "about goldens manifest steps.image steps.table steps.sound steps.outputs steps.text steps.hashes steps.assets "
     "steps.row steps.recording",
     "batches hotpath results pictures engines.onnx_plugins engines.onnx_place engines.onnx_words trials "
+    "engines.onnx_profile "
     "engines.litert_library engines.flatbuffer engines.pool engines.litert_chatter",
     "engines.delegation engines.onnx_file engines.tflite_file engines.onnx_providers engines.onnx_binding "
     "engines.tflite_state engines.litert_providers",

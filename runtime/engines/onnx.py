@@ -62,6 +62,8 @@ class OnnxEngine:
         self.name = EngineName("onnx", f"{library} with {self._place.version}" if self._place.version else library)
         self._providers: Sequence[str] = self._session.get_providers()
         if opening.provider != CPU:
+            if self._operators is None:
+                self._operators = _profiled(onnxruntime, data, opening, self._place, self.inputs)
             self._check_taken(opening.provider)
         self._names = [spec.name for spec in self.outputs]
         # The session's own `run` adds checks that were done by then, and prints to stdout when it steps down.
@@ -77,7 +79,7 @@ class OnnxEngine:
 
     @property
     def placement(self) -> Mapping[str, int]:
-        """Operators per execution provider, as ONNX Runtime assigned them; without counts before release 1.22."""
+        """Operators per execution provider, as ONNX Runtime assigned them; none are counted on its CPU before 1.22."""
         if self._operators is None:
             return dict.fromkeys(self._providers[:1], 0)
         return {name: len(types) for name, types in self._operators.items()}
@@ -136,7 +138,7 @@ class OnnxEngine:
 
     def _check_taken(self, provider: str) -> None:
         """Refuse a provider that is on the list and runs nothing."""
-        if self._operators is None:  # an older release: the list is all it tells
+        if self._operators is None:  # an older release, and a file that zeros do not run: the list is all it tells
             if self._place.names.isdisjoint(self._session.get_providers()):
                 raise EngineError(f"ONNX Runtime leaves {provider} out; install the driver and libraries it needs")
             return
@@ -307,6 +309,22 @@ def _operators(session: Any) -> dict[str, list[str]] | None:
     for part in read():
         found.setdefault(part.ep_name, []).extend(node.op_type for node in part.get_nodes())
     return found
+
+
+def _profiled(
+    onnxruntime: Any, data: bytes, opening: Opening, where: Place, inputs: Sequence[TensorSpec]
+) -> dict[str, list[str]] | None:
+    """As `_operators`, from a session of its own that is profiled."""
+    from edgepack.runtime.chatter import stdout_to_stderr
+    from edgepack.runtime.engines.onnx_profile import ran_where
+
+    def open_profiled(prefix: str) -> Any:
+        options = _options(onnxruntime, opening, where)
+        options.enable_profiling, options.profile_file_prefix = True, prefix
+        return onnxruntime.InferenceSession(data, options, providers=list(where.listed) or None, enable_fallback=0)
+
+    with stdout_to_stderr():
+        return ran_where(open_profiled, inputs)
 
 
 def _spec(value: Any) -> TensorSpec:
