@@ -75,11 +75,24 @@ def _lines(_: RawValue, path: Path) -> list[Named]:
 
 
 def _rows(raw: RawValue, path: Path) -> list[Named]:
-    """A row on each line, of the columns that the step names; a header line may say where they stand."""
     assert raw.first is not None
-    names = column_names(raw.first.options["columns"])
+    return rows(raw.first.options["columns"], read_file(path, "table", MOST_CSV_BYTES), str(path))
+
+
+def rows(columns: Any, data: bytes, path: str) -> list[Named]:
+    """A row on each line of CSV, each with a name; a header line may say where the columns stand.
+
+    Args:
+        columns: The option of the step `row`.
+        data: The text.
+        path: What it is called.
+
+    Raises:
+        StepError: It holds no such rows.
+    """
+    names = column_names(columns)
     to_row = prepare([Step("row", {"columns": names})])
-    records = csv_cells(read_file(path, "table", MOST_CSV_BYTES), str(path))
+    records = csv_cells(data, path)
     found: list[Named] = []
     places: list[int] | None = None
     width = len(names)

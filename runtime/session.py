@@ -117,6 +117,13 @@ class Session:
         return tuple(name for name, chain in self._steps.outputs.items() if chain and chain[-1].step == "picture")
 
     @cached_property
+    def _plain(self) -> "tuple[str, np.dtype[Any], tuple[int | None, ...]] | None":
+        """Name, dtype and sizes of a row where one input takes any number of them: what `check` looks at first."""
+        spec = self.inputs[0] if len(self.inputs) == 1 and self._batched and not self._states else None
+        plain = spec and len(spec.shape) > 1 and None not in spec.shape[1:] and spec.dtype != "string"
+        return (spec.name, spec.numpy_dtype, spec.shape[1:]) if spec and plain else None
+
+    @cached_property
     def _prepared(self) -> "Preparation":
         from edgepack.runtime.steps.samples import Preparation
 
@@ -235,6 +242,47 @@ class Session:
             outputs = self._engine_run(feeds)
         return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
 
+    def check(self, inputs: "Mapping[str, npt.ArrayLike]") -> dict[str, Array]:
+        """Return the tensors of one run as `run_checked` takes them; states that are left out are zero.
+
+        Raises:
+            InputError: Names, shapes, numbers of rows or element types that do not fit; the message shows both sides.
+            EngineError: The session was closed.
+        """
+        if self._engine_run is closed:
+            closed()
+        if self._plain and len(inputs) == 1:
+            name, dtype, tail = self._plain
+            value = inputs.get(name)
+            if (
+                value.__class__ is np.ndarray
+                and value.dtype is dtype
+                and value.shape[1:] == tail
+                and value.flags.c_contiguous
+            ):
+                return {name: value}
+        given = self._states.filled(dict(inputs)) if self._states else inputs
+        check_names(self.inputs, given)
+        feeds = {spec.name: spec.check(given[spec.name]) for spec in self.inputs}
+        if self._batched and len(feeds) > 1 and len(set(map(len, feeds.values()))) > 1:
+            found = ", ".join(f"{name} {describe(array.shape)}" for name, array in feeds.items())
+            raise InputError(f"the inputs differ in their number of rows ({found}); give each the same number")
+        return feeds
+
+    def run_checked(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        """Run what `check` gave, and look at nothing again: NaN is not warned of. Raises `EngineError` as `run` does.
+
+        Raises:
+            InputError: No rows came, and the model's output shape is only known by running.
+        """
+        outputs = self._run_rows(feeds) if self._batched else self._engine_run(feeds)
+        return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
+
+    @property
+    def states(self) -> Mapping[str, str]:
+        """The inputs that are the model's own state, each with the output that is its next value."""
+        return self._states.pairs if self._states else {}
+
     def __call__(self, inputs: "Inputs") -> Array | dict[str, Array]:
         """Run like a Keras model: an array where there is one output, else a dict by name. Raises as `run` does."""
         results = self.run(inputs)
@@ -288,13 +336,7 @@ class Session:
         samples = list(sample) if many else [sample]
         if not samples:
             return []
-        results = run(self.prepare(samples))
-        for name, array in results.items():
-            if array.shape[:1] != (len(samples),):
-                raise InputError(
-                    f"output {name!r} has shape {describe(array.shape)}, not one row for each sample: use session.run"
-                )
-        rows = [self._readable({name: array[row] for name, array in results.items()}) for row in range(len(samples))]
+        rows = self.readable(run(self.prepare(samples)), len(samples))
         return rows if many else rows[0]
 
     def prepare(self, samples: Sequence[Any]) -> dict[str, Array]:
@@ -304,6 +346,19 @@ class Session:
                 "predict takes one sample, but this model's inputs have no free batch axis: use session.run"
             )
         return self._prepared(samples)
+
+    def readable(self, outputs: Mapping[str, Array], rows: int) -> list[Any]:
+        """Return what a run of so many samples gave as `predict` does: a result for each.
+
+        Raises:
+            InputError: The outputs have not one row for each sample.
+        """
+        for name, array in outputs.items():
+            if array.shape[:1] != (rows,):
+                raise InputError(
+                    f"output {name!r} has shape {describe(array.shape)}, not one row for each sample: use session.run"
+                )
+        return [self._readable({name: array[row] for name, array in outputs.items()}) for row in range(rows)]
 
     @property
     def about(self) -> "About":
@@ -342,18 +397,11 @@ class Session:
 
     def _checked(self, inputs: Any) -> dict[str, Array]:
         """Run after every check; raises and warns as `run` says."""
-        if self._engine_run is closed:
-            closed()
-        given = self._named(inputs)
-        if self._states:
-            given = self._states.filled(given)
-        check_names(self.inputs, given)
-        feeds = {spec.name: spec.check(given[spec.name]) for spec in self.inputs}
+        feeds = self.check(self._named(inputs))
         for name, array in feeds.items():
             if array.dtype.name in FLOATS and holds_nan(array):
                 _warn_of_nan(name, array)
-        outputs = self._run_rows(feeds) if self._batched else self._engine_run(feeds)
-        return {name: outputs[index] for name, index in zip(self._names, self._order, strict=True)}
+        return self.run_checked(feeds)
 
     def _named(self, inputs: Any) -> "dict[str, npt.ArrayLike]":
         """The inputs by name: a mapping as it is, a bare array under the name of the one input that is no state."""
@@ -381,9 +429,6 @@ class Session:
     def _run_rows(self, feeds: dict[str, Array]) -> Sequence[Array]:
         """Answer any number of rows, whatever number of them the file takes at once."""
         rows = len(feeds[self.inputs[0].name])
-        if any(len(array) != rows for array in feeds.values()):
-            given = ", ".join(f"{name} {describe(array.shape)}" for name, array in feeds.items())
-            raise InputError(f"the inputs differ in their number of rows ({given}); give each the same number")
         if rows == 0:
             nothing = batches.empty(self._engine.outputs)
             if nothing is None:

@@ -30,6 +30,11 @@ class States:
         return bool(self._pairs)
 
     @property
+    def pairs(self) -> Mapping[str, str]:
+        """Each state input, with the output that is its next value."""
+        return self._pairs
+
+    @property
     def names(self) -> Set[str]:
         """The inputs that are states."""
         return self._pairs.keys()

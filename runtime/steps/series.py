@@ -76,10 +76,19 @@ def _checked(values: Array, channels: int) -> Array:
     return numbers
 
 
-def _read_csv(path: str, channels: int) -> Array:
-    """One step in time a line; a first line without any number is a header."""
+def series_of_csv(data: bytes, path: str, channels: int) -> Array:
+    """The series in CSV text, float64 `(time, channels)`: a step in time a line, behind a header or none.
+
+    Args:
+        data: The text.
+        path: What it is called, for messages.
+        channels: Numbers on each line.
+
+    Raises:
+        StepError: It is no such text.
+    """
     numbers = compact("d")
-    for index, (line, cells) in enumerate(csv_cells(read_file(path, "series", MOST_CSV_BYTES), path)):
+    for index, (line, cells) in enumerate(csv_cells(data, path)):
         if len(cells) != channels:
             raise StepError(
                 f"{path}:{line} has {len(cells):,} values; a step of the series has {channels:,}, separated by commas"
@@ -87,6 +96,10 @@ def _read_csv(path: str, channels: int) -> Array:
         if index or any(map(is_number, cells)):
             numbers.extend(number(cell, f"{path}:{line}") for cell in cells)
     return np.frombuffer(numbers, np.float64).reshape(-1, channels) if numbers else np.zeros((0, channels))
+
+
+def _read_csv(path: str, channels: int) -> Array:
+    return series_of_csv(read_file(path, "series", MOST_CSV_BYTES), path, channels)
 
 
 def _read_npy(path: str, _: int) -> Array:
