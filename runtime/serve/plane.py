@@ -25,10 +25,14 @@ class Plane:
     Args:
         repository: The models.
         version: What the server tells of itself: edgepack's own.
+
+    Attributes:
+        is_held: Whether the process starts or stops: it answers what comes, and says that it is not ready for more.
     """
 
     def __init__(self, repository: Repository, version: str) -> None:
         self.repository, self._version = repository, version
+        self.is_held = False
 
     def live(self) -> bool:
         """Whether the process answers at all."""
@@ -36,7 +40,7 @@ class Plane:
 
     def ready(self) -> bool:
         """Whether the models that should be served are."""
-        return self.repository.all_ready()
+        return not self.is_held and self.repository.all_ready()
 
     def model_ready(self, name: str, version: str = "") -> bool:
         """Whether a model, or one version of it, answers now."""
@@ -61,11 +65,12 @@ class Plane:
             OverloadedError: The queue is full.
             DeadlineError: It would come too late.
         """
-        served = await self._served(request.model, request.version)
+        begun = time.monotonic()
+        served = await self._served(request.model, request.version, request.timeout_s)
         with served:
             wanted = _wanted(served, request.outputs)
             feeds = served.checked(request.inputs)
-            deadline = _deadline(served, request.timeout_s)
+            deadline = _deadline(served, request.timeout_s, begun)
             outputs, spent = await served.infer(feeds, deadline=deadline, priority=request.priority)
         if wanted:
             outputs = {name: outputs[name] for name in wanted}
@@ -73,9 +78,10 @@ class Plane:
 
     async def predict(self, request: PredictRequest) -> PredictAnswer:
         """Run raw samples through a model's own steps; raises as `infer` does, and `StepError`."""
-        served = await self._served(request.model, request.version)
+        begun = time.monotonic()
+        served = await self._served(request.model, request.version, request.timeout_s)
         with served:
-            deadline = _deadline(served, request.timeout_s)
+            deadline = _deadline(served, request.timeout_s, begun)
             results, spent = await served.predict(request.samples, deadline=deadline, priority=request.priority)
         return PredictAnswer(served.name, served.version, results, request.id, spent)
 
@@ -84,12 +90,12 @@ class Plane:
         found = self.repository.index()
         return [entry for entry in found if entry.state == "READY"] if ready else found
 
-    async def _served(self, name: str, version: str) -> Served:
-        return self.repository.ready(name, version) or await self.repository.fetch(name, version)
+    async def _served(self, name: str, version: str, timeout_s: float | None = None) -> Served:
+        return self.repository.ready(name, version) or await self.repository.fetch(name, version, timeout_s)
 
 
-def _deadline(served: Served, timeout_s: float | None) -> float:
-    return time.monotonic() + (served.settings.timeout_s if timeout_s is None else timeout_s)
+def _deadline(served: Served, timeout_s: float | None, begun: float) -> float:
+    return begun + (served.settings.timeout_s if timeout_s is None else timeout_s)
 
 
 def _wanted(served: Served, names: Sequence[str]) -> Sequence[str]:

@@ -1,35 +1,73 @@
 """One version of one model, loaded, warm and answering."""
 
+import asyncio
+import contextlib
+import os
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, TypeVar
 
 import msgspec
+import numpy as np
 
-from edgepack.runtime.errors import InputError
+from edgepack.runtime import streaming
+from edgepack.runtime.device import usable_cores
+from edgepack.runtime.errors import EngineError, InputError
+from edgepack.runtime.loading import load
+from edgepack.runtime.serve import predicting
+from edgepack.runtime.serve.batcher import Batcher, closing, too_late
 from edgepack.runtime.serve.datatypes import to_protocol
 from edgepack.runtime.serve.messages import ModelMetadata, RawMetadata, Spent, TensorMetadata
 from edgepack.runtime.serve.settings import ModelSettings
+from edgepack.runtime.serve.tuning import Plan, check_rows, size_of, tune
+from edgepack.runtime.serve.warming import sample_of
 from edgepack.runtime.session import Session
-from edgepack.runtime.tensor import Array, TensorSpec, check_names
+from edgepack.runtime.tensor import Array, TensorSpec
+
+T = TypeVar("T")
 
 
 class Served:
-    """A session with its queue, as long as requests come to it. Use it as a context manager while a request runs.
+    """A session with its line, as long as requests come to it. Use it as a context manager while a request runs.
+
+    Make one with `open_served`.
 
     Attributes:
         name: The model's name in the repository.
         version: This version of it.
         session: What runs.
         metadata: What the protocol tells of it.
+        plan: How it is run: alone or in batches, and why.
         in_flight: Requests that run or wait.
         used: When a request last came, by `time.monotonic`.
     """
 
-    def __init__(self, name: str, version: str, session: Session, settings: ModelSettings) -> None:
+    def __init__(
+        self, name: str, version: str, session: Session, settings: ModelSettings, plan: Plan | None = None,
+        sample: Mapping[str, Array] | None = None,
+    ) -> None:  # fmt: skip
+        """Take what runs.
+
+        Args:
+            name: The model's name.
+            version: Its version.
+            session: What runs; it is closed with this.
+            settings: How it is served.
+            plan: How it is run; None runs each request alone, in a thread.
+            sample: Tensors that are known to run: what fails while these do not is the request's fault.
+        """
         self.name, self.version, self.session, self.settings = name, version, session, settings
+        self.plan, self._sample = plan or Plan(), dict(sample or {})
         self.metadata = _metadata(name, version, session)
         self.in_flight, self.used = 0, time.monotonic()
+        self._texts = tuple(spec.name for spec in session.inputs if spec.dtype == "string")
+        self._alone = self.plan.max_rows == 1
+        self._shares = can_share(session)
+        self._batcher = Batcher(
+            self._run, self.plan, delay_s=settings.batch.max_delay_ms / 1e3, queue_rows=settings.batch.queue_rows,
+            name=name,
+        )  # fmt: skip
 
     def __enter__(self) -> "Served":
         self.in_flight += 1
@@ -39,32 +77,175 @@ class Served:
     def __exit__(self, *_: object) -> None:
         self.in_flight -= 1
 
+    @property
+    def waiting_rows(self) -> int:
+        """How many rows wait for their turn."""
+        return self._batcher.waiting_rows
+
     def checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """The tensors of a request as this model takes them; raises `InputError` before anything is queued."""
-        check_names(self.session.inputs, inputs)
-        return {spec.name: spec.check(inputs[spec.name]) for spec in self.session.inputs}
+        """The tensors of a request as this model takes them; raises `InputError` before anything is queued.
+
+        Text comes as bytes and is read as UTF-8; inputs that are the model's own state may be left out.
+        """
+        if self._texts:
+            inputs = {name: _as_text(name, array) if name in self._texts else array for name, array in inputs.items()}
+        return self.session.check(inputs)
 
     async def infer(
         self, feeds: dict[str, Array], *, deadline: float | None = None, priority: int = 0
     ) -> tuple[dict[str, Array], Spent]:
-        """Run checked tensors; `deadline` is a time of `time.monotonic`."""
-        start = time.perf_counter_ns()
-        outputs = self.session.run(feeds)
-        return outputs, Spent(infer_ns=time.perf_counter_ns() - start)
+        """Run checked tensors; the outputs are the caller's own.
+
+        Args:
+            feeds: What `checked` gave.
+            deadline: A time of `time.monotonic`.
+            priority: Higher is served first among those that wait.
+
+        Raises:
+            OverloadedError: The line is full.
+            DeadlineError: The deadline passed before it could run.
+            InputError: The engine refuses these numbers, and runs others.
+            EngineError: The engine fails.
+            NotReadyError: The model is being closed.
+        """
+        rows = len(next(iter(feeds.values()))) if self.session.takes_rows else 1
+        if (self._alone or not rows) and self.plan.is_short(size_of(feeds)):
+            if deadline is not None and deadline <= time.monotonic():
+                raise too_late(self.name)
+            start = time.perf_counter_ns()
+            outputs = self._run(feeds)
+            return outputs, Spent(0, 0, time.perf_counter_ns() - start, 0, rows, rows)
+        return await self._batcher.infer(feeds, rows, deadline=deadline, priority=priority, shares=self._shares)
 
     async def predict(
         self, samples: Sequence[Any], *, deadline: float | None = None, priority: int = 0
     ) -> tuple[list[Any], Spent]:
-        """Run raw samples through the pack's steps."""
-        if not samples:
-            raise InputError("no sample; give one or more")
-        start = time.perf_counter_ns()
-        results = self.session.predict(list(samples))
-        return results, Spent(infer_ns=time.perf_counter_ns() - start)
+        """Run raw samples through the pack's steps; those of a model with state follow each other.
 
-    async def close(self) -> None:
-        """Give the memory back; nothing is in flight any more."""
+        Raises:
+            InputError, StepError: A sample is not of the kind that is taken; of several, it says which.
+            OverloadedError, DeadlineError, EngineError, NotReadyError: As `infer`.
+        """
+        predicting.check_samples(self.session, samples)
+        if self.session.states:
+            return await self._predict_in_turn(samples, deadline, priority)
+        start = time.perf_counter_ns()
+        prepare = partial(predicting.prepared, self.session, samples)
+        feeds = await _near_or_far(prepare, near=predicting.is_light(self.session, samples))
+        ready = time.perf_counter_ns()
+        outputs, spent = await self.infer(feeds, deadline=deadline, priority=priority)
+        ran = time.perf_counter_ns()
+        read = partial(self.session.readable, outputs, len(samples))
+        results = await _near_or_far(read, near=predicting.is_light_output(self.session, outputs))
+        return results, spent._replace(pre_ns=ready - start, post_ns=time.perf_counter_ns() - ran)
+
+    async def close(self, drain_s: float | None = None) -> None:
+        """Answer what waits, and give the memory back; a second call does nothing.
+
+        Args:
+            drain_s: How long what waits may take; it is refused then. None is as long as it takes.
+        """
+        await self._batcher.close(drain_s)
         self.session.close()
+
+    async def _predict_in_turn(
+        self, samples: Sequence[Any], deadline: float | None, priority: int
+    ) -> tuple[list[Any], Spent]:
+        """Each sample follows the one before it: the state that one leaves is what the next begins with."""
+        results: list[Any] = []
+        state: dict[str, Array] = {}
+        total = Spent(rows=len(samples))
+        for place, sample in enumerate(samples):
+            start = time.perf_counter_ns()
+            prepare = partial(predicting.prepared_after, self.session, samples, place, state)
+            feeds = await _near_or_far(prepare, near=predicting.is_light(self.session, [sample]))
+            ready = time.perf_counter_ns()
+            outputs, spent = await self.infer(feeds, deadline=deadline, priority=priority)
+            ran = time.perf_counter_ns()
+            results += self.session.readable(outputs, 1)
+            state = {name: outputs[following] for name, following in self.session.states.items()}
+            total = total._replace(
+                queue_ns=total.queue_ns + spent.queue_ns, infer_ns=total.infer_ns + spent.infer_ns,
+                pre_ns=total.pre_ns + ready - start, post_ns=total.post_ns + time.perf_counter_ns() - ran,
+            )  # fmt: skip
+            await asyncio.sleep(0)  # a long series leaves the event loop to others in between
+        return results, total
+
+    def _run(self, feeds: dict[str, Array]) -> dict[str, Array]:
+        try:
+            return self.session.run_checked(feeds)
+        except EngineError as error:
+            if self._batcher.is_closed:
+                raise closing(self.name) from error
+            if not self._runs_at_all():
+                raise
+            raise InputError(f"model {self.name!r} does not run these inputs: {error}") from error
+
+    def _runs_at_all(self) -> bool:
+        """Whether the engine still runs what it ran before."""
+        if not self._sample:
+            return False
+        with contextlib.suppress(EngineError):
+            self.session.run_checked(self._sample)
+            return True
+        return False
+
+
+def open_served(path: str | os.PathLike[str], name: str, version: str, settings: ModelSettings) -> Served:
+    """Load a model, prove it on its golden samples, warm it up and measure how it runs best. It blocks: use a thread.
+
+    Args:
+        path: A pack or a bare file.
+        name: The model's name in the repository.
+        version: Its version.
+        settings: How it is served.
+
+    Raises:
+        InputError: The settings ask for a batch of no rows.
+        EdgepackError: As `edgepack.load` raises.
+    """
+    check_rows(settings.batch.max_rows)
+    session = load(
+        path, variant=settings.variant, engine=settings.engine, provider=settings.provider, threads=settings.threads,
+        strict=settings.strict,
+    )  # fmt: skip
+    try:
+        sample, is_golden = sample_of(path, session)
+        try:
+            plan = tune(
+                session.run_checked, sample, settings.batch.max_rows, shares=can_share(session), cores=usable_cores()
+            )
+        except (EngineError, InputError):
+            if is_golden:
+                raise
+            plan, sample = Plan(), {}  # nobody knows what this one takes: made-up numbers prove nothing
+    except BaseException:
+        session.close()
+        raise
+    return Served(name, version, session, settings, plan, sample)
+
+
+def can_share(session: Session) -> bool:
+    """Whether rows of several requests may be in one run of a session: where each row stands for itself."""
+    return session.takes_rows and not session.states
+
+
+async def _near_or_far(call: Callable[[], T], *, near: bool) -> T:
+    """What a function gives, called here where it is short, else in a thread."""
+    return call() if near else await asyncio.get_running_loop().run_in_executor(streaming.threads(), call)
+
+
+def _as_text(name: str, array: Array) -> Array:
+    """Bytes of UTF-8 as text; what is no array of them is left to the check that follows."""
+    if array.dtype.kind not in "OS":
+        return array
+    found = np.empty(array.shape, object)
+    for place, one in np.ndenumerate(array):
+        try:
+            found[place] = one if isinstance(one, str) else bytes.decode(one)
+        except (UnicodeDecodeError, TypeError) as error:
+            raise InputError(f"input {name!r} takes text in UTF-8: {error}") from error
+    return found
 
 
 def _metadata(name: str, version: str, session: Session) -> ModelMetadata:
@@ -96,10 +277,12 @@ _RESULTS = {"classify": "labels", "decide": "decision", "number": "number", "pic
 
 
 def _results(session: Session) -> dict[str, str]:
-    """What `predict` makes of each output."""
+    """What `predict` makes of each output; states are none of its results."""
     steps = session.manifest.steps.outputs if session.manifest else {}
+    states = session.manifest.states.values() if session.manifest else ()
     last = {name: chain[-1].step for name, chain in steps.items() if chain}
-    return {spec.name: _RESULTS.get(last.get(spec.name, ""), "array") for spec in session.outputs}
+    shown = [spec.name for spec in session.outputs if spec.name not in states]
+    return {name: _RESULTS.get(last.get(name, ""), "array") for name in shown}
 
 
 def told(metadata: ModelMetadata, versions: Sequence[str], labels: Sequence[str]) -> ModelMetadata:

@@ -1,8 +1,19 @@
 """What a server is told: one frozen value, from the command line or a TOML file, checked before anything starts."""
 
+import ipaddress
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
 import msgspec
 
-from edgepack.runtime.errors import InputError
+from edgepack.runtime.errors import InputError, MissingFileError
+
+_DAY_S = 86_400
+_MOST_DELAY_MS = 10_000
+_ORIGIN = re.compile(r"\*|https?://[\w.\-]+(:\d{1,5})?|https?://\[[0-9a-fA-F:]+\](:\d{1,5})?")
 
 
 class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +54,18 @@ class Limits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     read_timeout_s: float = 30.0
 
 
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is written to stderr, and how."""
+
+    requests: Literal["all", "errors", "none"] = "errors"
+    """Which requests get a line: `errors` are those that fail, and those that take longer than `slow_ms`."""
+    slow_ms: float = 1000.0
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on anything is written."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """`auto` is `text` where stderr is a terminal."""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How a folder of packs is served."""
 
@@ -64,8 +87,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Least recently used idle models are unloaded beyond this."""
     drain_s: float = 20.0
     """How long requests may take to end when the server stops."""
+    notice_s: float = 0.0
+    """How long the server goes on to answer when it stops, while it says that it is not ready: load balancers turn."""
     cors_origins: tuple[str, ...] = ()
     limits: Limits = Limits()
+    log: LogSettings = LogSettings()
     default: ModelSettings = ModelSettings()
     """How models are served that have no line of their own."""
     model: dict[str, ModelSettings] = {}
@@ -76,8 +102,103 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return self.model.get(name, self.default)
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 def check(settings: Settings) -> Settings:
-    """Return settings that make sense; raises `InputError` that says which does not, and what it takes."""
-    if not 0 <= settings.port <= 65535:
-        raise InputError(f"port is {settings.port}; it takes 0 (any free one) to 65535")
+    """Return settings that make sense; raises `InputError` that says which does not, and what it takes.
+
+    Folders and files are looked at too: a `MissingFileError` tells of one that is not there.
+    """
+    problems = [
+        *_about_numbers(settings),
+        *_about_limits(settings.limits),
+        *_about_access(settings),
+        *_about_model("default", settings.default),
+    ]
+    for name, model in settings.model.items():
+        problems += _about_model(f"model.{name}", model)
+    if problems:
+        raise InputError(problems[0])
+    _look_at_files(settings)
     return settings
+
+
+def _about_numbers(settings: Settings) -> Iterator[str]:
+    ports = {"port": settings.port, "grpc_port": settings.grpc_port or 0}
+    for name, port in ports.items():
+        if not 0 <= port <= 65535:
+            yield f"{name} is {port}; it takes 0 (any free one) to 65535"
+    if settings.port and settings.port == settings.grpc_port:
+        yield f"port and grpc_port are both {settings.port}; each face takes a port of its own"
+    if settings.workers < 1:
+        yield f"workers is {settings.workers}; it takes 1 or more"
+    if settings.memory_mb is not None and settings.memory_mb < 1:
+        yield f"memory_mb is {settings.memory_mb}; it takes 1 or more, or leave it out for no budget"
+    if not 0 <= settings.log.slow_ms < math.inf:
+        yield f"log.slow_ms is {settings.log.slow_ms}; it takes 0 or more"
+    for name, seconds in (("drain_s", settings.drain_s), ("notice_s", settings.notice_s)):
+        if not 0 <= seconds < _DAY_S:
+            yield f"{name} is {seconds}; it takes 0 to {_DAY_S} seconds"
+
+
+def _about_limits(limits: Limits) -> Iterator[str]:
+    for name in ("body_bytes", "tensors", "nesting", "connections"):
+        if getattr(limits, name) < 1:
+            yield f"limits.{name} is {getattr(limits, name)}; it takes 1 or more"
+    if not 0 <= limits.rate_per_s < math.inf:
+        yield f"limits.rate_per_s is {limits.rate_per_s}; it takes 0 (any number) or more"
+    if not 0 < limits.read_timeout_s < _DAY_S:
+        yield f"limits.read_timeout_s is {limits.read_timeout_s}; it takes more than 0, up to {_DAY_S} seconds"
+
+
+def _about_access(settings: Settings) -> Iterator[str]:
+    if not settings.host or settings.host != settings.host.strip():
+        yield f"host is {settings.host!r}; it takes an address as 127.0.0.1, or a name of this machine"
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        given, missing = ("tls_cert", "tls_key") if settings.tls_key is None else ("tls_key", "tls_cert")
+        yield f"{given} is given without {missing}; TLS takes both"
+    guarded = settings.token_file or settings.tls_cert or settings.insecure
+    if not guarded and not is_loopback(settings.host):
+        yield (
+            f"host {settings.host} is reached from other machines, by anyone; give --token-file, or --tls-cert and "
+            "--tls-key, or say --insecure"
+        )
+    for origin in settings.cors_origins:
+        if not _ORIGIN.fullmatch(origin):
+            yield f"cors_origins holds {origin!r}; it takes origins as https://example.org, or *"
+
+
+def _about_model(key: str, model: ModelSettings) -> Iterator[str]:
+    batch = model.batch
+    if isinstance(batch.max_rows, str) and batch.max_rows != "auto":
+        yield f"{key}.batch.max_rows is {batch.max_rows!r}; it takes 1 (no batching) or more, or 'auto'"
+    for name, number in (("batch.max_rows", batch.max_rows), ("batch.queue_rows", batch.queue_rows)):
+        if isinstance(number, int) and number < 1:
+            yield f"{key}.{name} is {number}; it takes 1 or more"
+    if not 0 <= batch.max_delay_ms <= _MOST_DELAY_MS:
+        yield f"{key}.batch.max_delay_ms is {batch.max_delay_ms}; it takes 0 to {_MOST_DELAY_MS}"
+    if model.threads is not None and model.threads < 1:
+        yield f"{key}.threads is {model.threads}; it takes 1 or more"
+    if not 0 < model.timeout_s < _DAY_S:
+        yield f"{key}.timeout_s is {model.timeout_s}; it takes more than 0, up to {_DAY_S} seconds"
+    if not model.provider or not all(model.provider):
+        yield f"{key}.provider is {list(model.provider)}; it takes names of providers, best first, as ['auto']"
+    if isinstance(model.versions, int) and model.versions < 1:
+        yield f"{key}.versions is {model.versions}; it takes 1 or more, 'all', or a list of versions"
+    if isinstance(model.versions, str) and model.versions != "all":
+        yield f"{key}.versions is {model.versions!r}; it takes how many of the latest, 'all', or a list of versions"
+
+
+def _look_at_files(settings: Settings) -> None:
+    if not Path(settings.models).is_dir():
+        raise MissingFileError(settings.models, "folder of models")
+    for key in ("token_file", "tls_cert", "tls_key"):
+        path = getattr(settings, key)
+        if path is not None and not Path(path).is_file():
+            raise MissingFileError(path, f"file for {key}")
