@@ -1,0 +1,111 @@
+"""Bodies of requests and replies: bounded while they are read, unpacked and packed as their headers say."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from edgepack.runtime.errors import InputError, TooLargeError, one_line
+from edgepack.runtime.serve.http_wire import RefusedError, Reply, Request
+
+_ANY_WRAPPING = 32 + zlib.MAX_WBITS  # gzip or zlib, told by the first bytes
+_LARGE_BYTES = 65_536  # packing and unpacking more is left to a thread
+_WORTH_PACKING_BYTES = 1_400  # less fits one packet anyway
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": lambda body: gzip.compress(body, 1, mtime=0),
+    "deflate": lambda body: zlib.compress(body, 1),
+}
+
+Told = TypeVar("Told")
+
+
+async def read(request: Request) -> bytes:
+    """The body of a request, unpacked.
+
+    Raises:
+        TooLargeError: It has more bytes than the server takes, packed or unpacked.
+        OverloadedError: Other bodies take all the memory there is for them.
+        InputError: It says it is packed, and is not.
+        RefusedError: It is packed in a way that is not taken (415).
+    """
+    most = request.place.settings.limits.body_bytes
+    headers = request.headers
+    length = headers.get("content-length")
+    if length is None:
+        body = await _counted(request, most)
+    elif not length.isdecimal() or len(length) > 18 or int(length) > most:
+        raise TooLargeError(f"the body has {length[:20]} bytes; at most {most:,} are taken")
+    else:
+        request.place.flights.hold(request.flight, int(length))
+        body = await request.proto()
+    request.flight.is_reading = False
+    encoding = headers.get("content-encoding")
+    if encoding is None:
+        return body
+    unpacked = await _unpacked(body, encoding.strip().lower(), most)
+    request.place.flights.hold(request.flight, len(unpacked))
+    return unpacked
+
+
+async def read_json(request: Request, kind: type[Told]) -> Told:
+    """The body of a small request as JSON; an empty one is `{}`. Raises as `read` does, and `InputError`."""
+    body = await read(request)
+    try:
+        return msgspec.json.decode(body.strip() or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"the body is not the JSON that is taken here: {one_line(error)}") from None
+
+
+async def packed(reply: Reply, accepted: str) -> Reply:
+    """A reply as the client takes it: packed where that saves something."""
+    if len(reply.body) < _WORTH_PACKING_BYTES:
+        return reply
+    offered = {
+        one.partition(";")[0].strip().lower() for one in accepted.split(",") if "q=0" not in one.replace("q=0.", "")
+    }
+    encoding = next((name for name in _PACKERS if name in offered), None)
+    if encoding is None:
+        return reply
+    headers = (*reply.headers, ("content-encoding", encoding), ("vary", "accept-encoding"))
+    pack = _PACKERS[encoding]
+    body = pack(reply.body) if len(reply.body) < _LARGE_BYTES else await asyncio.to_thread(pack, reply.body)
+    return reply._replace(body=body, headers=headers)
+
+
+async def _counted(request: Request, most: int) -> bytes:
+    """A body of unknown length, as long as it does not grow too large."""
+    pieces, size = [], 0
+    async for piece in request.proto:
+        size += len(piece)
+        if size > most:
+            raise TooLargeError(f"the body has more than {most:,} bytes, which is the most that is taken")
+        request.place.flights.hold(request.flight, len(piece))
+        pieces.append(bytes(piece))
+    return b"".join(pieces)
+
+
+async def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
+    if encoding == "identity":
+        return body
+    if encoding not in _PACKERS:
+        raise RefusedError(415, f"content-encoding {encoding[:40]!r} is not taken; send gzip, deflate or none")
+    if len(body) < _LARGE_BYTES:
+        return _inflated(body, most)
+    return await asyncio.to_thread(_inflated, body, most)
+
+
+def _inflated(body: bytes, most: int) -> bytes:
+    """What was packed, never more of it than is taken: a small body can claim to be any size."""
+    unpacker = zlib.decompressobj(_ANY_WRAPPING)
+    try:
+        data = unpacker.decompress(body, most + 1)
+    except zlib.error as error:
+        raise InputError(f"the body is not packed as its content-encoding says: {error}") from None
+    if len(data) > most:
+        raise TooLargeError(f"the body unpacks to more than {most:,} bytes, which is the most that is taken")
+    if not unpacker.eof or unpacker.unused_data:
+        raise InputError("the packed body is cut off, or has bytes behind its end")
+    return data

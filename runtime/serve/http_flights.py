@@ -1,0 +1,102 @@
+"""Requests in flight: slow ones are ended, and those whose client has gone away are not computed.
+
+A timer and a watch for each request would be paid by every one of them. Instead one sweep, some times a second, looks
+at those in flight, and only a request that has been waiting for a while is watched for its client.
+"""
+
+import asyncio
+from typing import Any
+
+from edgepack.runtime.errors import OverloadedError
+
+_SWEEP_S = 0.05
+
+
+class Flight:
+    """One request on its way.
+
+    Attributes:
+        is_reading: Whether its body is still coming.
+        is_kept: Whether it goes on without its client: what changes the repository is not left half done.
+        is_late: Whether it was ended because its body came too slowly.
+        is_gone: Whether it was ended because its client went away.
+        body_bytes: What its body takes of the memory for all of them.
+    """
+
+    __slots__ = ("_proto", "_watch", "body_bytes", "is_gone", "is_kept", "is_late", "is_reading", "since", "task")
+
+    def __init__(self, proto: Any, task: "asyncio.Task[Any]", since: float) -> None:
+        self._proto, self.task, self.since, self.body_bytes = proto, task, since, 0
+        self.is_reading, self.is_kept, self.is_late, self.is_gone = True, False, False, False
+        self._watch: asyncio.Future[None] | None = None
+
+    def sweep(self, now: float, read_timeout_s: float) -> None:
+        """End it if it is late; watch for its client if it waits."""
+        if self.is_reading:
+            if now - self.since > read_timeout_s:
+                self.is_late = True
+                self.task.cancel()
+        elif self._watch is None and not self.is_kept and now - self.since > _SWEEP_S:
+            self._watch = asyncio.ensure_future(self._proto.client_disconnect())
+            self._watch.add_done_callback(self._gone)
+
+    def end(self) -> None:
+        """It was answered."""
+        if self._watch is not None:
+            self._watch.remove_done_callback(self._gone)
+            self._watch.cancel()
+
+    def _gone(self, watch: "asyncio.Future[None]") -> None:
+        if not watch.cancelled() and watch.exception() is None:
+            self.is_gone = True
+            self.task.cancel()
+
+
+class Flights:
+    """All requests in flight in one event loop.
+
+    Args:
+        read_timeout_s: How long a body may take to come.
+        body_bytes: What all bodies together may take, so that many large ones at once do not take all memory.
+    """
+
+    def __init__(self, read_timeout_s: float, body_bytes: int) -> None:
+        self._read_timeout_s, self._left_bytes = read_timeout_s, body_bytes
+        self._flying: set[Flight] = set()
+        self._is_sweeping = False
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def begin(self, proto: Any) -> Flight:
+        """A request whose handler runs in the current task."""
+        loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        flight = Flight(proto, task, loop.time())
+        self._flying.add(flight)
+        if not self._is_sweeping:
+            self._is_sweeping = True
+            loop.call_later(_SWEEP_S, self._sweep, loop)
+        return flight
+
+    def hold(self, flight: Flight, size: int) -> None:
+        """Make room for some bytes of a body; raises `OverloadedError` where other bodies take it all."""
+        if size > self._left_bytes:
+            raise OverloadedError(f"other requests hold the memory for bodies; {size:,} bytes find no room: come again")
+        self._left_bytes -= size
+        flight.body_bytes += size
+
+    def end(self, flight: Flight) -> None:
+        """It was answered, or given up."""
+        self._flying.discard(flight)
+        self._left_bytes += flight.body_bytes
+        flight.end()
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        for flight in tuple(self._flying):
+            flight.sweep(now, self._read_timeout_s)
+        self._is_sweeping = bool(self._flying)
+        if self._is_sweeping:
+            loop.call_later(_SWEEP_S, self._sweep, loop)
