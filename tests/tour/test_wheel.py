@@ -6,6 +6,8 @@ from pathlib import Path
 
 from tests.tour.conftest import ROOT
 
+_TAKEN = {".py", ".j2", ".proto", ".html", ".css", ".js", ".svg"}
+
 
 def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
@@ -16,7 +18,7 @@ def test_the_wheel_holds_every_module_and_nothing_else(wheel: Path) -> None:
         f"{home}/{file.relative_to(folder).as_posix()}"
         for home, folder in homes.items()
         for file in folder.rglob("*")
-        if file.suffix in {".py", ".j2"} or file.name == "py.typed"
+        if file.suffix in _TAKEN or file.name == "py.typed"
     }
     assert held == wanted
 
