@@ -42,9 +42,33 @@ RUNTIME_LEVELS = (
     "choose trial verify",
     "choose_cli cli serve",
     "serve.datatypes serve.messages serve.settings serve.failures",
-    "serve.metrics serve.served",
+    "serve.count_slots serve.count_labels serve.recent serve.processes serve.remote serve.request_log",
+    "serve.together serve.waiting serve.predicting serve.warming serve.counts serve.logs",
+    "serve.tuning serve.totals",
+    "serve.batcher serve.exposition",
+    "serve.metrics serve.served serve.layout serve.state serve.config serve.guard serve.listening serve.telling",
+    "serve.policy serve.proving serve.watch serve.page",
+    "serve.models serve.push",
+    "serve.asked serve.budget",
+    "serve.loader",
     "serve.repository",
     "serve.plane",
+    "serve.elements serve.parameters serve.http_flights",
+    "serve.tensors serve.http_wire",
+    "serve.http_body serve.http_samples",
+    "serve.http_about serve.http_admin serve.http_infer",
+    "serve.http_predict",
+    "serve.http_routes",
+    "serve.http_origins serve.openapi",
+    "serve.http",
+    "serve.proto_text serve.grpc_wire",
+    "serve.grpc_messages serve.grpc_tensors",
+    "serve.grpc_calls serve.grpc_requests",
+    "serve.grpc_stream serve.grpc_health",
+    "serve.grpc_service",
+    "serve.grpc_face",
+    "serve.preview serve.server serve.workers",
+    "serve.cli serve.worker",
 )
 
 # Room -> what of ours it may import. A name stands for all that lies in it.
@@ -58,12 +82,20 @@ MAY_IMPORT = {
 EXCEPTIONS = {  # module -> what it may import beyond its room
     "edgepack.runtime.cli": FRONT_DOOR,
     "edgepack.runtime.choose_cli": FRONT_DOOR,
+    "edgepack.runtime.serve.cli": {"edgepack", *FRONT_DOOR},
     # --pack: the one command that goes from a recipe to a pack
     "edgepack.train.packing": {"edgepack.convert.build", "edgepack.convert.report"},
     "edgepack.train.cli": {"edgepack.convert.report"},
 }
 # The front door: its helpers lie below every room, its command line above all and imports them by name when called.
 HELPERS_MAY_IMPORT = {"edgepack", "edgepack.plots", "edgepack.runtime.errors"}
+# The client lies beside them. It speaks what the server speaks and reads samples as the server's steps do: of the
+# runtime it takes what needs no engine, and of what serves only values and codecs.
+CLIENT_MAY_IMPORT = {
+    "edgepack.client", "edgepack.runtime.errors", "edgepack.runtime.tensor", "edgepack.runtime.sample_files",
+    "edgepack.runtime.pictures", "edgepack.runtime.steps", "edgepack.runtime.serve.datatypes",
+    "edgepack.runtime.serve.messages", "edgepack.runtime.serve.parameters", "edgepack.runtime.serve.tensors",
+}  # fmt: skip
 
 # Module of the runtime -> the packages it may import beside numpy and msgspec.
 RUNTIME_PACKAGES = {
@@ -76,6 +108,16 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
     "edgepack.runtime.engines.litert_providers": {"openvino"},
     "edgepack.runtime.engines.openvino_library": {"openvino"},
+    "edgepack.runtime.serve.cli": {"cyclopts", "granian"},
+    "edgepack.runtime.serve.http": {"granian"},
+    "edgepack.runtime.serve.listening": {"granian"},
+    "edgepack.runtime.serve.grpc_calls": {"grpc"},
+    "edgepack.runtime.serve.grpc_face": {"grpc", "grpc_health", "grpc_reflection"},
+    "edgepack.runtime.serve.grpc_health": {"grpc", "grpc_health", "grpc_reflection"},
+    "edgepack.runtime.serve.grpc_messages": {"google"},
+    "edgepack.runtime.serve.grpc_service": {"grpc"},
+    "edgepack.runtime.serve.proto_text": {"google"},
+    "edgepack.runtime.serve.watch": {"watchfiles"},
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",
@@ -170,6 +212,21 @@ def test_a_room_imports_only_what_it_may(module: str) -> None:
 @pytest.mark.parametrize("module", sorted(FRONT_DOOR))
 def test_helpers_of_the_front_door_lie_below_every_room(module: str) -> None:
     assert ours(module) <= HELPERS_MAY_IMPORT
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("edgepack.client")])
+def test_the_client_needs_of_the_runtime_what_needs_no_engine(module: str) -> None:
+    strange = {
+        name for name in ours(module) if not any(f"{name}.".startswith(f"{allowed}.") for allowed in CLIENT_MAY_IMPORT)
+    }
+    assert strange <= {"edgepack"}
+    assert imports(module) - MODULES.keys() - sys.stdlib_module_names <= {"numpy", "msgspec", "httpx"}
+
+
+def test_the_client_imports_neither_an_engine_nor_what_serves_nor_httpx(child: Child) -> None:
+    modules = [name for name in MODULES if name.startswith("edgepack.client")]
+    done = child(_IMPORT_EACH, json.dumps(HEAVY), json.dumps(modules), without=(*HEAVY, "cyclopts", "rich"))
+    assert done.stdout == "done\n", done.stderr
 
 
 @pytest.mark.parametrize("module", ["edgepack.cli", "edgepack.__main__"])
