@@ -152,7 +152,11 @@ def wrong_shape(folder: Path) -> Path:
         (["verify", ZOO / "mlp.onnx"], "is not a pack; a bare file carries no digests"),
         (["verify", "x" * 5000], "no pack at xxx"),
     ],
-    ids=lambda value: " ".join(map(str, value)).replace(str(ZOO), "zoo")[:50] if isinstance(value, list) else "",
+    ids=lambda value: (
+        " ".join(getattr(one, "__name__", str(one)) for one in value).replace(str(ZOO), "zoo")[:50]
+        if isinstance(value, list)
+        else ""
+    ),
 )
 def test_what_the_user_can_mend_is_exit_1_and_one_line(
     run: Run, tmp_path: Path, arguments: list[Any], message: str

@@ -280,7 +280,9 @@ def test_a_session_tells_which_outputs_are_pictures() -> None:
 
 @pytest.mark.parametrize("kind", FIRST)
 @pytest.mark.parametrize(
-    "sample", [Path("nothing.x"), 3, None, [None], [[]], {}, {"a": 1}, b"", "", object()], ids=repr
+    "sample",
+    [Path("nothing.x"), 3, None, [None], [[]], {}, {"a": 1}, b"", "", pytest.param(object(), id="an object")],
+    ids=repr,
 )
 def test_whatever_is_given_is_answered_or_refused_in_words(kind: str, sample: Any) -> None:
     with pytest.raises(EdgepackError):

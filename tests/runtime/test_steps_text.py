@@ -298,7 +298,21 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", _OPTIONS)
 @pytest.mark.parametrize(
     "sample",
-    [None, "text", "\ud800", 3, -1, 2.5, {}, [[]], [1, "a"], [None], b"\xff", np.zeros((2, 0)), object()],
+    [
+        None,
+        "text",
+        "\ud800",
+        3,
+        -1,
+        2.5,
+        {},
+        [[]],
+        [1, "a"],
+        [None],
+        b"\xff",
+        np.zeros((2, 0)),
+        pytest.param(object(), id="an object"),
+    ],
     ids=repr,
 )
 def test_no_step_crashes_on_another_kind_of_sample(name: str, sample: Any) -> None:

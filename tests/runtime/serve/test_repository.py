@@ -83,7 +83,9 @@ def test_all_forms_of_a_folder_are_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("versions", "expected"), [(2, {"3", "2"}), ("all", {"1", "2", "3"}), (("1", "2"), {"1", "2"})], ids=str
+    ("versions", "expected"),
+    [(2, {"3", "2"}), ("all", {"1", "2", "3"}), (("1", "2"), {"1", "2"})],
+    ids=["2", "all", "listed"],
 )
 def test_the_version_policy_says_which_are_loaded(tmp_path: Path, versions: Any, expected: set[str]) -> None:
     async def story() -> None:
