@@ -97,6 +97,8 @@ class App:
             elif not is_expected(error):
                 _LOG.exception("%s %s failed", scope.method, scope.path, extra={"request_id": id_})
             reply, failed = refusal(error), error
+            if flight.closes:
+                reply = reply._replace(headers=(*reply.headers, ("connection", "close")))
         finally:
             self._flights.end(flight)
         status = _GONE if flight.is_gone else reply.status

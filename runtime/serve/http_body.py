@@ -8,11 +8,13 @@ from typing import TypeVar
 
 import msgspec
 
-from edgepack.runtime.errors import InputError, TooLargeError, one_line
+from edgepack.runtime.errors import InputError, OverloadedError, ServeError, TooLargeError, one_line
 from edgepack.runtime.serve.http_wire import RefusedError, Reply, Request
 
 _ANY_WRAPPING = 32 + zlib.MAX_WBITS  # gzip or zlib, told by the first bytes
 _LARGE_BYTES = 65_536  # packing and unpacking more is left to a thread
+_BUFFERED_BYTES = 4_096  # what comes with its headers is passed over without a word
+_PASS_OVER_S = 1.0  # a body of a refused request may take so long
 _WORTH_PACKING_BYTES = 1_400  # less fits one packet anyway
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1, mtime=0),
@@ -48,6 +50,43 @@ async def read(request: Request) -> bytes:
     unpacked = await _unpacked(body, encoding.strip().lower(), most)
     request.place.flights.hold(request.flight, len(unpacked))
     return unpacked
+
+
+async def read_for_model(request: Request) -> bytes:
+    """The body of a request for a model, if that can take another request; raises as `read` does.
+
+    A refusal comes before the body is read: reading a large one may cost more than the run would.
+    """
+    place, flight = request.place, request.flight
+    try:
+        flight.coming = place.plane.admit(request.name, request.version, lag_s=place.flights.lag_s)
+    except OverloadedError:
+        flight.closes = not await _passed_over(request)
+        raise
+    body = await read(request)
+    if flight.coming is not None:
+        flight.coming.read()
+    return body
+
+
+async def _passed_over(request: Request) -> bool:
+    """Whether the connection can be used again: the body was small, or is there soon and is dropped.
+
+    A client that sends a large body would meet a closed connection before it reads why.
+    """
+    length = request.headers.get("content-length", "")
+    if not length.isdecimal() or len(length) > 18 or request.headers.get("expect"):
+        return False
+    if int(length) <= _BUFFERED_BYTES:
+        return True
+    if int(length) > request.place.settings.limits.body_bytes:
+        return False
+    try:
+        request.place.flights.hold(request.flight, int(length))
+        await asyncio.wait_for(request.proto(), _PASS_OVER_S)
+    except (ServeError, TimeoutError):
+        return False
+    return True
 
 
 async def read_json(request: Request, kind: type[Told]) -> Told:

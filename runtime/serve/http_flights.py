@@ -8,6 +8,7 @@ import asyncio
 from typing import Any
 
 from edgepack.runtime.errors import OverloadedError
+from edgepack.runtime.serve.arrivals import Coming
 
 _SWEEP_S = 0.05
 
@@ -21,13 +22,20 @@ class Flight:
         is_late: Whether it was ended because its body came too slowly.
         is_gone: Whether it was ended because its client went away.
         body_bytes: What its body takes of the memory for all of them.
+        coming: Its place among those that are on their way to a model, as long as its body is read.
+        closes: Whether its connection ends with the reply: a body that nobody wants is still coming.
     """
 
-    __slots__ = ("_proto", "_watch", "body_bytes", "is_gone", "is_kept", "is_late", "is_reading", "since", "task")
+    __slots__ = (
+        "_proto", "_watch", "body_bytes", "closes", "coming", "is_gone", "is_kept", "is_late", "is_reading", "since",
+        "task",
+    )  # fmt: skip
 
     def __init__(self, proto: Any, task: "asyncio.Task[Any]", since: float) -> None:
         self._proto, self.task, self.since, self.body_bytes = proto, task, since, 0
         self.is_reading, self.is_kept, self.is_late, self.is_gone = True, False, False, False
+        self.coming: Coming | None = None
+        self.closes = False
         self._watch: asyncio.Future[None] | None = None
 
     def sweep(self, now: float, read_timeout_s: float) -> None:
@@ -36,12 +44,16 @@ class Flight:
             if now - self.since > read_timeout_s:
                 self.is_late = True
                 self.task.cancel()
+            elif self.coming is not None and now - self.since > _SWEEP_S:
+                self.coming.leave()  # a slow client keeps nobody waiting
         elif self._watch is None and not self.is_kept and now - self.since > _SWEEP_S:
             self._watch = asyncio.ensure_future(self._proto.client_disconnect())
             self._watch.add_done_callback(self._gone)
 
     def end(self) -> None:
         """It was answered."""
+        if self.coming is not None:
+            self.coming.end()
         if self._watch is not None:
             self._watch.remove_done_callback(self._gone)
             self._watch.cancel()
@@ -63,7 +75,10 @@ class Flights:
     def __init__(self, read_timeout_s: float, body_bytes: int) -> None:
         self._read_timeout_s, self._left_bytes = read_timeout_s, body_bytes
         self._flying: set[Flight] = set()
+        self.lag_s = 0.0
+        """How late the event loop was at the last sweep."""
         self._is_sweeping = False
+        self._due = 0.0
 
     def __len__(self) -> int:
         return len(self._flying)
@@ -77,7 +92,7 @@ class Flights:
         self._flying.add(flight)
         if not self._is_sweeping:
             self._is_sweeping = True
-            loop.call_later(_SWEEP_S, self._sweep, loop)
+            self._sweep_later(loop)
         return flight
 
     def hold(self, flight: Flight, size: int) -> None:
@@ -93,10 +108,17 @@ class Flights:
         self._left_bytes += flight.body_bytes
         flight.end()
 
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._due = loop.time() + _SWEEP_S
+        loop.call_at(self._due, self._sweep, loop)
+
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         now = loop.time()
+        self.lag_s = max(0.0, now - self._due)
         for flight in tuple(self._flying):
             flight.sweep(now, self._read_timeout_s)
         self._is_sweeping = bool(self._flying)
         if self._is_sweeping:
-            loop.call_later(_SWEEP_S, self._sweep, loop)
+            self._sweep_later(loop)
+        else:
+            self.lag_s = 0.0

@@ -11,11 +11,13 @@ async def infer(request: Request) -> Reply:
     """Run tensors through a model: JSON, or JSON with binary tensors behind it."""
     place = request.place
     try:
-        body = await http_body.read(request)
+        body = await http_body.read_for_model(request)
         asked, binary = tensors.decode_request(
             body, _header_length(request), model=request.name, version=request.version,
             limits=place.settings.limits,
         )  # fmt: skip
+        if request.flight.coming is not None:
+            request.flight.coming.end()
         answer = await place.plane.infer(asked)
         told = tensors.encode_answer(answer, binary)
     except Exception as error:

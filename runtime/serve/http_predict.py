@@ -59,7 +59,9 @@ async def predict(request: Request) -> Reply:
     """Run raw samples through a model's own steps."""
     place = request.place
     try:
-        body = await http_body.read(request)
+        body = await http_body.read_for_model(request)
+        if request.flight.coming is not None:
+            request.flight.coming.leave()
         model = await place.plane.model(request.name, request.version)
         answer = await place.plane.predict(_asked(request, model, body))
         told = encode(_told(model, answer))

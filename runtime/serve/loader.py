@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from edgepack.runtime.errors import ModelError, OutputError, PackError, one_line
@@ -113,6 +114,7 @@ class Loader:
             self._drain(model, slot, slot.served)
         slot.served, slot.loaded, slot.refusal, slot.copying = served, place, None, False
         slot.cost = grown(slot, growth_bytes)
+        served.tell_waiting(partial(self._metrics.queued, model.name, served.version))
         model.publish()
         session = served.session
         self._metrics.loaded(

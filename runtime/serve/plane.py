@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from edgepack.runtime.errors import InputError
+from edgepack.runtime.serve.arrivals import Coming
 from edgepack.runtime.serve.messages import (
     IndexEntry,
     InferAnswer,
@@ -55,6 +56,20 @@ class Plane:
         served = await self._served(name, version)
         pointing = [label for label, at in self.repository.labels(name).items() if at == served.version]
         return told(served.metadata, self.repository.versions(name), pointing)
+
+    def admit(self, name: str, version: str = "", *, lag_s: float = 0.0) -> Coming | None:
+        """Ask before its body is read whether a model can take another request; raises `OverloadedError` at once.
+
+        Args:
+            name: The model.
+            version: A version or a label; empty is the default.
+            lag_s: How late the event loop is.
+
+        Returns:
+            To be ended when the request is there; None where the model is not loaded, which the request itself tells.
+        """
+        served = self.repository.ready(name, version)
+        return served.admit(lag_s) if served is not None else None
 
     async def infer(self, request: InferRequest) -> InferAnswer:
         """Run tensors through a model.

@@ -25,8 +25,9 @@ from edgepack.runtime.serve.loader import Loader
 from edgepack.runtime.serve.messages import IndexEntry
 from edgepack.runtime.serve.metrics import Metrics
 from edgepack.runtime.serve.models import Model, Slot
+from edgepack.runtime.serve.opened import open_served
 from edgepack.runtime.serve.proving import Opener
-from edgepack.runtime.serve.served import Served, open_served
+from edgepack.runtime.serve.served import Served
 from edgepack.runtime.serve.settings import Settings
 from edgepack.runtime.serve.state import LABELS, ModelState, State, StateFile
 from edgepack.runtime.serve.watch import changes

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,26 +11,26 @@ import msgspec
 import numpy as np
 
 from edgepack.runtime import streaming
-from edgepack.runtime.device import usable_cores
-from edgepack.runtime.errors import EngineError, InputError
-from edgepack.runtime.loading import load
+from edgepack.runtime.errors import EngineError, InputError, TooLargeError
 from edgepack.runtime.serve import predicting
+from edgepack.runtime.serve.arrivals import Arrivals, Coming
 from edgepack.runtime.serve.batcher import Batcher, closing, too_late
 from edgepack.runtime.serve.datatypes import to_protocol
 from edgepack.runtime.serve.messages import ModelMetadata, RawMetadata, Spent, TensorMetadata
 from edgepack.runtime.serve.settings import ModelSettings
-from edgepack.runtime.serve.tuning import Plan, check_rows, size_of, tune
-from edgepack.runtime.serve.warming import sample_of
+from edgepack.runtime.serve.tuning import Plan, size_of
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array, TensorSpec
 
 T = TypeVar("T")
 
+_ALWAYS_ON_LOOP = 64  # requests of a model that runs on the event loop are let come, however slow it seems
+
 
 class Served:
     """A session with its line, as long as requests come to it. Use it as a context manager while a request runs.
 
-    Make one with `open_served`.
+    Make one with `opened.open_served`.
 
     Attributes:
         name: The model's name in the repository.
@@ -66,8 +65,11 @@ class Served:
         self._shares = can_share(session)
         self._batcher = Batcher(
             self._run, self.plan, delay_s=settings.batch.max_delay_ms / 1e3, queue_rows=settings.batch.queue_rows,
-            name=name,
+            queue_s=settings.batch.queue_ms / 1e3, name=name,
         )  # fmt: skip
+        self._arrivals = Arrivals()
+        self._is_on_loop = self._alone and self.plan.short_size > 0
+        self._always = _ALWAYS_ON_LOOP if self._is_on_loop else 1
 
     def __enter__(self) -> "Served":
         self.in_flight += 1
@@ -81,6 +83,22 @@ class Served:
     def waiting_rows(self) -> int:
         """How many rows wait for their turn."""
         return self._batcher.waiting_rows
+
+    def tell_waiting(self, on_wait: Callable[[int], None]) -> None:
+        """Tell `on_wait` how many rows wait, whenever that has changed."""
+        self._batcher.on_wait = on_wait
+
+    def admit(self, lag_s: float = 0.0) -> Coming:
+        """Let a request come whose body is not read yet; raises `OverloadedError` where it would wait too long.
+
+        Args:
+            lag_s: How late the event loop is.
+        """
+        arrivals = self._arrivals
+        if arrivals.count >= self._always or self._batcher.waiting_rows:
+            line_s = 0.0 if self._is_on_loop else self._batcher.seconds(arrivals.count)
+            self._batcher.check_room(arrivals.count, 1, lag_s + arrivals.wait_s + line_s)
+        return arrivals.begin()
 
     def checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """The tensors of a request as this model takes them; raises `InputError` before anything is queued.
@@ -102,6 +120,7 @@ class Served:
             priority: Higher is served first among those that wait.
 
         Raises:
+            TooLargeError: It has more rows than one request may have.
             OverloadedError: The line is full.
             DeadlineError: The deadline passed before it could run.
             InputError: The engine refuses these numbers, and runs others.
@@ -109,12 +128,17 @@ class Served:
             NotReadyError: The model is being closed.
         """
         rows = len(next(iter(feeds.values()))) if self.session.takes_rows else 1
-        if (self._alone or not rows) and self.plan.is_short(size_of(feeds)):
+        self._check_rows(rows)
+        # While a thread runs it, an engine of one instance would hold up the event loop until that run ends.
+        is_free = not self._batcher.is_running
+        if is_free and (self._alone or not rows) and self.plan.is_short(size_of(feeds)):
             if deadline is not None and deadline <= time.monotonic():
                 raise too_late(self.name)
             start = time.perf_counter_ns()
             outputs = self._run(feeds)
-            return outputs, Spent(0, 0, time.perf_counter_ns() - start, 0, rows, rows)
+            took_ns = time.perf_counter_ns() - start
+            self._arrivals.ran(took_ns / 1e9)
+            return outputs, Spent(0, 0, took_ns, 0, rows, rows)
         return await self._batcher.infer(feeds, rows, deadline=deadline, priority=priority, shares=self._shares)
 
     async def predict(
@@ -124,8 +148,9 @@ class Served:
 
         Raises:
             InputError, StepError: A sample is not of the kind that is taken; of several, it says which.
-            OverloadedError, DeadlineError, EngineError, NotReadyError: As `infer`.
+            TooLargeError, OverloadedError, DeadlineError, EngineError, NotReadyError: As `infer`.
         """
+        self._check_rows(len(samples))
         predicting.check_samples(self.session, samples)
         if self.session.states:
             return await self._predict_in_turn(samples, deadline, priority)
@@ -171,6 +196,14 @@ class Served:
             await asyncio.sleep(0)  # a long series leaves the event loop to others in between
         return results, total
 
+    def _check_rows(self, rows: int) -> None:
+        most = self.settings.batch.request_rows
+        if rows > most:
+            raise TooLargeError(
+                f"the request has {rows:,} rows, and model {self.name!r} takes {most:,} of one request: send them in "
+                "several, or raise batch.request_rows"
+            )
+
     def _run(self, feeds: dict[str, Array]) -> dict[str, Array]:
         try:
             return self.session.run_checked(feeds)
@@ -189,40 +222,6 @@ class Served:
             self.session.run_checked(self._sample)
             return True
         return False
-
-
-def open_served(path: str | os.PathLike[str], name: str, version: str, settings: ModelSettings) -> Served:
-    """Load a model, prove it on its golden samples, warm it up and measure how it runs best. It blocks: use a thread.
-
-    Args:
-        path: A pack or a bare file.
-        name: The model's name in the repository.
-        version: Its version.
-        settings: How it is served.
-
-    Raises:
-        InputError: The settings ask for a batch of no rows.
-        EdgepackError: As `edgepack.load` raises.
-    """
-    check_rows(settings.batch.max_rows)
-    session = load(
-        path, variant=settings.variant, engine=settings.engine, provider=settings.provider, threads=settings.threads,
-        strict=settings.strict,
-    )  # fmt: skip
-    try:
-        sample, is_golden = sample_of(path, session)
-        try:
-            plan = tune(
-                session.run_checked, sample, settings.batch.max_rows, shares=can_share(session), cores=usable_cores()
-            )
-        except (EngineError, InputError):
-            if is_golden:
-                raise
-            plan, sample = Plan(), {}  # nobody knows what this one takes: made-up numbers prove nothing
-    except BaseException:
-        session.close()
-        raise
-    return Served(name, version, session, settings, plan, sample)
 
 
 def can_share(session: Session) -> bool:

@@ -24,7 +24,11 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_delay_ms: float = 0.0
     """How long a request may wait for company; 0 takes what waits already and never more."""
     queue_rows: int = 256
-    """Rows that wait at most; one more is refused at once."""
+    """Rows that wait at most; one more is refused at once. Of a request of many rows, its next turn counts."""
+    queue_ms: float = 100.0
+    """Where 32 requests wait already: how long another may be expected to wait; beyond it is refused at once."""
+    request_rows: int = 4096
+    """Rows of one request at most."""
 
 
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -174,15 +178,21 @@ def _about_access(settings: Settings) -> Iterator[str]:
             yield f"cors_origins holds {origin!r}; it takes origins as https://example.org, or *"
 
 
-def _about_model(key: str, model: ModelSettings) -> Iterator[str]:
-    batch = model.batch
+def _about_batch(key: str, batch: BatchSettings) -> Iterator[str]:
     if isinstance(batch.max_rows, str) and batch.max_rows != "auto":
         yield f"{key}.batch.max_rows is {batch.max_rows!r}; it takes 1 (no batching) or more, or 'auto'"
-    for name, number in (("batch.max_rows", batch.max_rows), ("batch.queue_rows", batch.queue_rows)):
+    for name in ("max_rows", "queue_rows", "request_rows"):
+        number = getattr(batch, name)
         if isinstance(number, int) and number < 1:
-            yield f"{key}.{name} is {number}; it takes 1 or more"
+            yield f"{key}.batch.{name} is {number}; it takes 1 or more"
+    if not 0 <= batch.queue_ms < math.inf:
+        yield f"{key}.batch.queue_ms is {batch.queue_ms}; it takes 0 or more"
     if not 0 <= batch.max_delay_ms <= _MOST_DELAY_MS:
         yield f"{key}.batch.max_delay_ms is {batch.max_delay_ms}; it takes 0 to {_MOST_DELAY_MS}"
+
+
+def _about_model(key: str, model: ModelSettings) -> Iterator[str]:
+    yield from _about_batch(key, model.batch)
     if model.threads is not None and model.threads < 1:
         yield f"{key}.threads is {model.threads}; it takes 1 or more"
     if not 0 < model.timeout_s < _DAY_S:

@@ -35,11 +35,8 @@ def run_together(run: Run, requests: Sequence[Feeds], rows: Sequence[int]) -> li
     return [_alone(run, feeds) for feeds in requests]
 
 
-def run_in_parts(run: Run, rows: int, most: int, feeds: Feeds) -> dict[str, Array]:
-    """Run a request of many rows, at most so many at a time: memory stays bounded."""
-    parts = [
-        run({name: array[start : start + most] for name, array in feeds.items()}) for start in range(0, rows, most)
-    ]
+def joined(parts: Sequence[Mapping[str, Array]]) -> dict[str, Array]:
+    """The outputs of a request whose rows ran in several parts."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edgepack.runtime.errors import DeadlineError, EngineError, NotReadyError, OverloadedError
-from edgepack.runtime.serve.batcher import Batcher, Outcome
+from edgepack.runtime.serve.batcher import ALWAYS, Batcher, Outcome
 from edgepack.runtime.serve.together import Feeds
 from edgepack.runtime.serve.tuning import Plan
 from edgepack.runtime.tensor import Array
@@ -176,9 +176,134 @@ def test_many_rows_run_in_parts_by_themselves() -> None:
         gate = Gate(is_open=True)
         async with line(gate) as batcher:
             (outputs, spent), _ = await asyncio.gather(ask(batcher, x(*range(10))), ask(batcher, x(50)))
-        assert gate.ran == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9], [50]]
+        assert gate.ran == [[0, 1, 2, 3], [50], [4, 5, 6, 7], [8, 9]]  # who came behind waits for one part
         assert outputs["y"][:, 0].tolist() == [2 * row for row in range(10)]
         assert (spent.rows, spent.batch_rows) == (10, 10)
+
+    run(test)
+
+
+def test_a_few_rows_never_wait_for_all_the_rows_of_another() -> None:
+    async def test() -> None:
+        gate = Gate()
+        async with line(gate, queue_rows=8) as batcher:
+            many = ask(batcher, x(*range(100, 200)))
+            await until(lambda: bool(gate.threads))
+            few = [ask(batcher, x(-1, -2, -3)) for _ in range(2)]
+            gate.gate.set()
+            await asyncio.gather(*few)
+            assert not many.done()
+            assert len((await many)[0]["y"]) == 100
+        assert max(map(len, gate.ran)) == 4
+
+    run(test)
+
+
+def test_rows_of_one_request_that_are_left_do_not_fill_the_line() -> None:
+    async def test() -> None:
+        gate = Gate()
+        async with line(gate, queue_rows=8) as batcher:
+            asked = [ask(batcher, x(0))]
+            await until(lambda: bool(gate.threads))
+            asked.append(ask(batcher, x(*range(100, 200))))
+            await asyncio.sleep(0)
+            assert batcher.waiting_rows == 100
+            asked.append(ask(batcher, x(2, 3, 4)))
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError):  # a second one of many rows
+                await batcher.infer(x(*range(20, 70)), 50)
+            gate.gate.set()
+            await asyncio.gather(*asked)
+
+    run(test)
+
+
+def test_while_a_thread_runs_a_short_run_waits_in_the_line_and_not_on_the_event_loop() -> None:
+    async def test() -> None:
+        gate = Gate()
+        async with line(gate, Plan(max_rows=4, part_rows=4, lanes=2, short_size=4)) as batcher:
+            long = ask(batcher, x(1, 2, 3))
+            await until(lambda: bool(gate.threads))
+            short = ask(batcher, x(4))
+            await asyncio.sleep(0.01)  # the event loop goes on
+            gate.gate.set()
+            await asyncio.gather(long, short)
+        assert threading.main_thread().name not in gate.threads
+
+    run(test)
+
+
+@pytest.mark.parametrize("ends", ["deadline", "gone", "closed"])
+def test_one_of_many_rows_that_nobody_waits_for_any_more_ends_with_its_part(ends: str) -> None:
+    async def test() -> None:
+        gate = Gate()
+        async with line(gate) as batcher:
+            deadline = time.monotonic() + 0.02 if ends == "deadline" else None
+            asked = ask(batcher, x(*range(100, 200)), deadline=deadline)
+            await until(lambda: bool(gate.threads))
+            if ends == "gone":
+                asked.cancel()
+            await asyncio.sleep(0.03)
+            closed = asyncio.ensure_future(batcher.close(0.0)) if ends == "closed" else None
+            await asyncio.sleep(0)
+            gate.gate.set()
+            wanted = {"deadline": DeadlineError, "gone": asyncio.CancelledError, "closed": NotReadyError}[ends]
+            with pytest.raises(wanted, match="had run all rows" if ends == "deadline" else None):
+                await asked
+            if closed:
+                await closed
+        assert gate.ran == [[100, 101, 102, 103]]
+
+    run(test)
+
+
+def test_behind_many_requests_one_that_would_wait_long_is_refused() -> None:
+    async def test() -> None:
+        gate = Gate()
+        plan = Plan(row_us=10_000)
+        async with line(gate, plan, queue_s=0.1) as batcher:
+            asked = [ask(batcher, x(0))]
+            await until(lambda: bool(gate.threads))
+            asked += [ask(batcher, x(100 + row)) for row in range(ALWAYS)]  # so many may wait however long that takes
+            await asyncio.sleep(0)
+            with pytest.raises(OverloadedError, match="would let this wait for 320 ms, and 100 ms is the most") as told:
+                await batcher.infer(x(1), 1)
+            assert told.value.retry_after_s == pytest.approx(0.32)
+            gate.gate.set()
+            await asyncio.gather(*asked)
+
+    run(test)
+
+
+def test_behind_many_requests_one_that_waits_a_moment_is_taken() -> None:
+    async def test() -> None:
+        gate = Gate()
+        async with line(gate, Plan(row_us=10), queue_s=0.1) as batcher:
+            asked = [ask(batcher, x(100 + row)) for row in range(3 * ALWAYS)]
+            await asyncio.sleep(0)
+            gate.gate.set()
+            await asyncio.gather(*asked)
+
+    run(test)
+
+
+def test_what_waits_is_told_when_it_changes() -> None:
+    async def test() -> None:
+        gate, told = Gate(), list[int]()
+        async with line(gate, Plan()) as batcher:
+            batcher.on_wait = told.append
+            asked = [ask(batcher, x(0))]
+            await until(lambda: bool(gate.threads))
+            assert told == []  # it ran at once
+            asked += [ask(batcher, x(1)), ask(batcher, x(2, 3))]
+            await asyncio.sleep(0)
+            assert told[-1] == 3
+            asked.pop(1).cancel()
+            await asyncio.sleep(0)
+            assert told[-1] == 2
+            gate.gate.set()
+            await asyncio.gather(*asked)
+        assert told[-1] == 0
 
     run(test)
 

@@ -86,7 +86,7 @@ def test_an_option_stands_over_the_file(written: Written) -> None:
     [
         ("prot = 1", "unknown key prot; did you mean port?"),
         ("[limits]\nconection = 1", "unknown key limits.conection; did you mean connections?"),
-        ("[model.digits.batch]\nqueue = 1", "unknown key model.digits.batch.queue; did you mean queue_rows?"),
+        ("[model.digits.batch]\nqueue_row = 1", "unknown key model.digits.batch.queue_row; did you mean queue_rows?"),
         ("qqq = 1", "unknown key qqq; it takes models, host, port"),
         ('port = "high"', "port is 'high'; it takes a whole number"),
         ("port = true", "port is true; it takes a whole number"),
@@ -113,6 +113,8 @@ def test_an_option_stands_over_the_file(written: Written) -> None:
         ("[default.batch]\nmax_rows = [1]", "default.batch.max_rows is [1]; it takes a whole number or a text"),
         ("[default.batch]\nmax_delay_ms = -1", "default.batch.max_delay_ms is -1.0; it takes 0 to"),
         ("[default.batch]\nqueue_rows = 0", "default.batch.queue_rows is 0; it takes 1 or more"),
+        ("[default.batch]\nqueue_ms = -1", "default.batch.queue_ms is -1.0; it takes 0 or more"),
+        ("[default.batch]\nrequest_rows = 0", "default.batch.request_rows is 0; it takes 1 or more"),
         ("[model.digits]\nthreads = 0", "model.digits.threads is 0; it takes 1 or more"),
         ("[model.digits]\ntimeout_s = 0", "model.digits.timeout_s is 0.0; it takes more than 0"),
         ("[model.digits]\nprovider = []", "model.digits.provider is []; it takes names of providers"),

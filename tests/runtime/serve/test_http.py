@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from edgepack.runtime.errors import DeniedError, NotReadyError, OverloadedError
+from edgepack.runtime.serve.arrivals import Coming
 from edgepack.runtime.serve.messages import InferAnswer, InferRequest
 from edgepack.runtime.serve.plane import Plane
 from edgepack.runtime.serve.settings import Settings
@@ -214,6 +215,35 @@ class Strict:
         if kind == "open" or token == "admin" or (kind == "read" and token == "read"):
             return
         raise DeniedError("a token is needed", is_known=token == "read")
+
+
+class Full(Echo):
+    """A plane whose models take nothing more."""
+
+    def admit(self, name: str, version: str = "", *, lag_s: float = 0.0) -> Coming | None:
+        raise OverloadedError("too many wait; come again", retry_after_s=2.2)
+
+
+@pytest.mark.parametrize("call", ["infer", "predict"])
+@pytest.mark.parametrize("size", [10, 50_000, 3_000_000])
+def test_a_model_that_is_full_refuses_before_it_reads_and_the_connection_stays(call: str, size: int) -> None:
+    with (
+        running(Settings(models="nowhere"), make_plane=Full) as server,
+        httpx.Client(base_url=server.url, timeout=20) as client,
+    ):
+        for _ in range(3):
+            answer = client.post(f"/v2/models/echo/{call}", content=b"x" * size)  # no JSON at all, and nobody sees it
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "3")
+            assert "connection" not in answer.headers
+        assert server.app._place.flights._left_bytes == 4 * 64 * 2**20
+
+
+def test_a_client_that_waits_for_a_word_before_its_body_is_refused_without_it() -> None:
+    with running(Settings(models="nowhere"), make_plane=Full) as server:
+        head = b"POST %s HTTP/1.1\r\nhost: x\r\ncontent-length: 100000\r\nexpect: 100-continue\r\n\r\n" % INFER.encode()
+        told = spoken(server, head)
+    assert told.startswith(b"HTTP/1.1 429 ")
+    assert b"connection: close" in told.lower()
 
 
 class Failing(Plane):

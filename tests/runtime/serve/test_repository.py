@@ -22,8 +22,9 @@ from edgepack.runtime.errors import (
 )
 from edgepack.runtime.pack import write_pack
 from edgepack.runtime.serve.messages import InferRequest
+from edgepack.runtime.serve.opened import open_served
 from edgepack.runtime.serve.push import push, rollback
-from edgepack.runtime.serve.served import Served, open_served
+from edgepack.runtime.serve.served import Served
 from edgepack.runtime.serve.settings import ModelSettings
 from edgepack.runtime.serve.state import FILE, ModelState, StateFile
 from tests.runtime.serve.folders import BAD, Server, numbered, put, sound

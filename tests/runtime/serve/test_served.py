@@ -17,11 +17,14 @@ from edgepack.runtime.errors import (
     EngineError,
     InputError,
     NotReadyError,
+    OverloadedError,
     StepError,
+    TooLargeError,
 )
 from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import Manifest, Step, Steps
-from edgepack.runtime.serve.served import Served, open_served
+from edgepack.runtime.serve.opened import open_served
+from edgepack.runtime.serve.served import Served
 from edgepack.runtime.serve.settings import BatchSettings, ModelSettings
 from edgepack.runtime.serve.tuning import Plan
 from edgepack.runtime.session import Session
@@ -77,6 +80,7 @@ def answer(model: Served, *asked: Any, call: str = "infer", **how: Any) -> Any:
 
 
 X = np.array([[1, 2]], np.float32)
+ROW = Steps(inputs={"x": (Step("row", {"columns": ["a", "b"]}),)})
 
 
 @pytest.mark.parametrize("plan", [None, SHORT, BATCHES], ids=["in-a-thread", "on-the-loop", "in-batches"])
@@ -103,6 +107,78 @@ def test_many_rows_of_a_short_model_leave_the_event_loop_alone() -> None:
     outputs, spent = answer(model, {"x": np.ones((600, 2), np.float32)})
     assert len(outputs["y"]) == spent.rows == 600
     assert spent.queue_ns > 0
+
+
+def gated(gate: threading.Event) -> Session:
+    """A model that waits for a gate where it is given ones."""
+
+    def wait(feeds: Mapping[str, Array]) -> Sequence[Array]:
+        assert feeds["x"][0, 0] != 1 or gate.wait(10)
+        return [feeds["x"]]
+
+    return session([spec("x", None, 2)], [spec("y", None, 2)], wait)
+
+
+def test_while_a_thread_runs_a_model_the_event_loop_does_not() -> None:
+    gate = threading.Event()
+
+    async def ask() -> None:
+        model = served(gated(gate), SHORT)
+        long = asyncio.ensure_future(model.infer({"x": np.ones((600, 2), np.float32)}))
+        await asyncio.sleep(0.01)
+        short = asyncio.ensure_future(model.infer({"x": X * 0}))
+        await asyncio.sleep(0.01)
+        assert not short.done()  # it waits its turn, and nobody else waits with it
+        gate.set()
+        assert (await short)[1].queue_ns > 0
+        await long
+        assert (await model.infer({"x": X * 0}))[1].queue_ns == 0
+        await model.close()
+
+    asyncio.run(asyncio.wait_for(ask(), 20))
+
+
+@pytest.mark.parametrize("plan", [None, SHORT, BATCHES], ids=["in-a-thread", "on-the-loop", "in-batches"])
+def test_a_request_of_too_many_rows_is_told_how_many_are_taken(plan: Plan | None) -> None:
+    model = served(doubler(ROW), plan, request_rows=4)
+    assert len(answer(served(doubler(), plan, request_rows=4), {"x": np.ones((4, 2), np.float32)})[0]["y"]) == 4
+    for call, asked in (("infer", {"x": np.ones((5, 2), np.float32)}), ("predict", [[1, 2]] * 5)):
+        with pytest.raises(TooLargeError, match=r"has 5 rows, and model 'fake' takes 4 .* or raise batch.request_rows"):
+            answer(model, asked, call=call)
+
+
+def test_a_body_is_not_read_where_so_many_come_already() -> None:
+    model = served(doubler(), queue_rows=8)
+    coming = [model.admit() for _ in range(8)]
+    with pytest.raises(OverloadedError, match="8 rows waiting, and takes 8 at most"):
+        model.admit()
+    coming[0].leave()  # its client is slow: it keeps nobody waiting
+    coming.append(model.admit())
+    for one in coming:
+        one.end()
+    assert [model.admit() for _ in range(8)]
+
+
+def test_a_late_event_loop_refuses_where_many_come() -> None:
+    model = served(doubler(), SHORT)
+    kept = [model.admit(lag_s=5.0) for _ in range(64)]  # so many are let come, however slow it seems
+    with pytest.raises(OverloadedError, match=r"would let this wait for 5,\d+ ms"):
+        model.admit(lag_s=5.0)
+    kept += [model.admit() for _ in range(64)]  # in time it takes them
+
+
+def test_what_a_request_costs_the_event_loop_is_found_out() -> None:
+    model = served(doubler(), SHORT)
+    for _ in range(20):
+        coming = model.admit()
+        coming.read()
+        time.sleep(0.005)  # its tensors are read
+        coming.end()
+    kept = [model.admit() for _ in range(64)]
+    with pytest.raises(OverloadedError, match=r"100 ms is the most"):
+        model.admit()
+    for one in kept:
+        one.end()
 
 
 @pytest.mark.parametrize("plan", [None, SHORT, BATCHES], ids=["in-a-thread", "on-the-loop", "in-batches"])
@@ -217,9 +293,6 @@ def test_what_is_no_text_is_refused(value: object) -> None:
 
 def test_no_text_at_all_is_taken() -> None:
     assert served(texts()).checked({"text": np.empty((0, 1), object)})["text"].shape == (0, 1)
-
-
-ROW = Steps(inputs={"x": (Step("row", {"columns": ["a", "b"]}),)})
 
 
 @pytest.mark.parametrize("plan", [None, SHORT, BATCHES], ids=["in-a-thread", "on-the-loop", "in-batches"])

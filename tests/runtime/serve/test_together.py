@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgepack.runtime.errors import EngineError
-from edgepack.runtime.serve.together import Feeds, group_of, run_in_parts, run_together
+from edgepack.runtime.serve.together import Feeds, group_of, joined, run_together
 from edgepack.runtime.tensor import Array
 
 
@@ -66,11 +66,9 @@ def test_whatever_goes_wrong_is_somebodys_answer(error: Exception) -> None:
     assert run_together(broken, [feeds(1), feeds(2)], [1, 1]) == [error, error]
 
 
-def test_many_rows_run_in_parts() -> None:
-    run = Doubler()
-    found = run_in_parts(run, 5, 2, feeds(1, 2, 3, 4, 5))
-    assert run.rows == [2, 2, 1]
-    assert found["y"][:, 0].tolist() == [2, 4, 6, 8, 10]
+def test_parts_are_joined_in_their_order() -> None:
+    found = joined([Doubler()(feeds(1, 2)), Doubler()(feeds(3))])
+    assert found["y"][:, 0].tolist() == [2, 4, 6]
 
 
 def test_a_group_is_of_the_same_names_types_and_sizes() -> None:

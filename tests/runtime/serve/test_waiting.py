@@ -112,6 +112,43 @@ def test_who_has_little_time_does_not_spend_it_waiting_for_company() -> None:
     assert waiting.next_due() == 0.25
 
 
+def parts(waiting: Waiting, *, late: dict[str, Item]) -> list[str]:
+    """Each run as the names of those in it with their rows; `late` comes behind the first."""
+    found = []
+    while batch := waiting.take(0.0):
+        found.append(" ".join(f"{one.answer}{one.turn}" for one in batch))
+        for one in batch:
+            one.add({})
+            if one.left:
+                waiting.push(one)
+        for one in late.values():
+            waiting.push(one)
+        late = {}
+    return found
+
+
+def test_one_of_many_rows_has_a_turn_at_a_time_and_others_theirs_in_between() -> None:
+    waiting = Waiting(4, 0.0, 4)
+    waiting.push(item("a", rows=10))
+    waiting.push(item("b", rows=2))
+    assert (waiting.rows, waiting.next_rows, waiting.requests) == (12, 6, 2)
+    assert parts(waiting, late={"c": item("c", rows=3)}) == ["a4", "b2", "a4", "c3", "a2"]
+    assert (waiting.rows, waiting.next_rows, waiting.requests) == (0, 0, 0)
+
+
+def test_the_last_rows_of_many_share_a_run() -> None:
+    waiting = Waiting(4, 0.0, 4)
+    waiting.push(item("a", rows=6))
+    assert parts(waiting, late={"b": item("b", rows=2)}) == ["a4", "a2 b2"]
+
+
+def test_one_of_many_rows_that_shares_nothing_has_all_rows_in_one_turn() -> None:
+    assert parts(Waiting(4, 0.0, 4), late={}) == []
+    waiting = Waiting(1, 0.0, 4)
+    waiting.push(item("a", rows=9, group=None))
+    assert parts(waiting, late={}) == ["a9"]
+
+
 def test_the_order_is_that_of_sorting_whatever_comes() -> None:
     rng = np.random.default_rng(0)
     items = [item(str(number), priority=int(rng.integers(3)), group=None) for number in range(200)]
