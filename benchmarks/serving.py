@@ -22,13 +22,13 @@ import msgspec
 from edgepack.benchmarks import serving_servers
 from edgepack.benchmarks.script import print_results
 from edgepack.benchmarks.serving_load import Load, Request, answer_end, generator, load, pinned
-from edgepack.benchmarks.serving_overload import Overload, overload
+from edgepack.benchmarks.serving_overload import Crowd, crowd
 from edgepack.benchmarks.serving_requests import BINARY, JSON, OF_RIVALS, Form, Subject, check, subject
 from edgepack.benchmarks.serving_servers import RIVALS, Plan, Server
 from edgepack.runtime.errors import EngineError
 from edgepack.runtime.timing import measure
 
-_OVER = 10  # times the capacity
+_OVER = 10  # times as many clients as are the normal load, which takes all that the server can do
 _MEDIANS = ("requests_per_s", "p50_us", "p99_us")
 
 
@@ -81,11 +81,13 @@ class Workers(msgspec.Struct, frozen=True):
 
 
 class Overloaded(msgspec.Struct, frozen=True):
-    """A server with a short queue, asked for what it can answer, and for ten times that."""
+    """A server as it is set up by default, asked by so many clients as it can answer, and by ten times as many."""
 
     pack: str
-    normal: Load
-    over: Overload
+    normal: Crowd
+    over: Crowd
+    times_normal: float
+    """The 99th percentile of what was accepted over that of the normal load."""
 
 
 class Serving(msgspec.Struct, frozen=True):
@@ -109,7 +111,7 @@ def measure_serving(
         pack: A pack with an ONNX file in float32 and golden samples; their first row is what is asked for.
         settings: How.
         rivals: Name of a rival → the interpreter of the environment that it is installed in.
-        overload_pack: What is overloaded: a model so large that the generator can send ten times what it answers.
+        overload_pack: What is overloaded: best a model that takes much longer to run than a request to read.
 
     Raises:
         InputError: The pack holds no such file or no golden samples.
@@ -180,16 +182,17 @@ class _Bench:
         return Workers(len(os.sched_getaffinity(0)), statistics.median(one), statistics.median(two), gain)
 
     def overloaded(self, subject: Subject) -> Overloaded:
-        # What waits in a queue waits for all before it: a short one keeps the latency of what is accepted.
-        plan = self._plan(subject)._replace(queue_rows=2 * self._settings.connections)
-        with serving_servers.edgepack(plan) as server:
+        settings = self._settings
+        with serving_servers.edgepack(self._plan(subject)) as server:
             request = BINARY.write(subject, server.port)  # reading long JSON would be the load
-            normal = _load(request, self._settings)
-            over = overload(
-                request, per_second=_OVER * normal.requests_per_s, seconds=self._settings.seconds,
-                memory_mb=server.memory_mb, cpus=self._settings.load_cpus,
+            normal, over = (
+                crowd(
+                    request, clients=times * settings.connections, seconds=settings.seconds, memory_mb=server.memory_mb,
+                    cpus=settings.load_cpus,
+                )
+                for times in (1, _OVER)
             )  # fmt: skip
-        return Overloaded(subject.pack.name, normal, over)
+        return Overloaded(subject.pack.name, normal, over, over.accepted_p99_ms / (normal.accepted_p99_ms or 1.0))
 
     def _plan(self, subject: Subject) -> Plan:
         self._plans += 1

@@ -1,4 +1,4 @@
-"""More requests than a server can answer: they come at their own pace, whether or not earlier ones were answered."""
+"""More clients than a server can answer: each asks again as soon as it has an answer, whatever that was."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -9,106 +9,106 @@ import msgspec
 from edgepack.benchmarks.serving_load import Connection, Request, connected, percentile, pinned
 
 _REFUSED = {429, 503}
-_TAIL_S = 30.0  # what is still under way at the end may take so long
-_CONNECTIONS = 200  # below what a server takes; a request that finds none free waits for one, and its clock runs
+_TAIL_S = 30.0  # the last answer may take so long
+_LOOK_S = 0.1
 
 
-class Overload(msgspec.Struct, frozen=True):
-    """What became of the requests."""
+class Crowd(msgspec.Struct, frozen=True):
+    """What became of the requests of so many clients."""
 
-    per_second: float
-    """How many were really sent each second."""
-    accepted: int
+    clients: int
+    accepted_per_s: float
     accepted_p50_ms: float
     accepted_p99_ms: float
-    refused: int
+    refused_per_s: float
+    refused_p50_ms: float
     refused_p99_ms: float
-    refused_max_ms: float
+    share_accepted: float
+    """Of all that were answered."""
+    accepted: int
+    refused: int
     lost: int
     """No answer, or one that is neither a result nor a refusal."""
     memory_before_mb: float
     memory_most_mb: float
 
 
-def overload(
-    request: Request, *, per_second: float, seconds: float, memory_mb: Callable[[], float], cpus: Sequence[int] = ()
-) -> Overload:
-    """Send requests at a pace, each over a connection that is free, or a new one where there are not 200 yet.
+def crowd(
+    request: Request, *, clients: int, seconds: float, memory_mb: Callable[[], float], cpus: Sequence[int] = (),
+    pause_s: float = 0.0,
+) -> Crowd:  # fmt: skip
+    """Ask with so many clients, each over a connection of its own.
 
     Args:
         request: What is sent.
-        per_second: The pace.
+        clients: How many.
         seconds: How long.
         memory_mb: Resident memory of the server now.
         cpus: Where this process runs meanwhile.
+        pause_s: How long a client that was refused stays away; 0 is the worst, clients that listen wait a second.
     """
     with pinned(cpus):
-        return asyncio.run(_Overload(request, memory_mb).run(per_second, seconds))
+        return asyncio.run(_Crowd(request, memory_mb, pause_s).run(clients, seconds))
 
 
-class _Overload:
-    def __init__(self, request: Request, memory_mb: Callable[[], float]) -> None:
-        self._port, self._data, self._memory_mb = request.port, request.encoded(), memory_mb
-        self._free: list[Connection] = []
-        self._all: list[Connection] = []
-        self._places = asyncio.Semaphore(_CONNECTIONS)
+class _Crowd:
+    def __init__(self, request: Request, memory_mb: Callable[[], float], pause_s: float) -> None:
+        self._port, self._data, self._memory_mb, self._pause_s = request.port, request.encoded(), memory_mb, pause_s
         self._accepted: list[float] = []
         self._refused: list[float] = []
         self._lost = 0
 
-    async def run(self, per_second: float, seconds: float) -> Overload:
-        before = most = self._memory_mb()
-        sent: set[asyncio.Task[None]] = set()
-        began = perf_counter()
-        count = 0
-        while (passed := perf_counter() - began) < seconds:
-            for _ in range(int(passed * per_second) - count):
-                task = asyncio.ensure_future(self._ask())
-                sent.add(task)
-                task.add_done_callback(sent.discard)
-                count += 1
-            if count % 100 == 0:
-                most = max(most, self._memory_mb())
-            await asyncio.sleep(0.001)
-        if sent:
-            await asyncio.wait(sent, timeout=_TAIL_S)
-        most = max(most, self._memory_mb())
-        self._lost += len(sent)
-        for task in sent:
-            task.cancel()
-        await asyncio.gather(*(connection.close() for connection in self._all))
-        return Overload(
-            per_second=count / seconds,
-            accepted=len(self._accepted),
+    async def run(self, clients: int, seconds: float) -> Crowd:
+        before = self._memory_mb()
+        end = perf_counter() + seconds
+        watching = asyncio.ensure_future(self._most_memory(end))
+        await asyncio.gather(*(self._client(end) for _ in range(clients)))
+        answered = len(self._accepted) + len(self._refused)
+        return Crowd(
+            clients=clients,
+            accepted_per_s=len(self._accepted) / seconds,
             accepted_p50_ms=percentile(self._accepted, 50) * 1e3,
             accepted_p99_ms=percentile(self._accepted, 99) * 1e3,
-            refused=len(self._refused),
+            refused_per_s=len(self._refused) / seconds,
+            refused_p50_ms=percentile(self._refused, 50) * 1e3,
             refused_p99_ms=percentile(self._refused, 99) * 1e3,
-            refused_max_ms=max(self._refused, default=0.0) * 1e3,
+            share_accepted=len(self._accepted) / max(answered, 1),
+            accepted=len(self._accepted),
+            refused=len(self._refused),
             lost=self._lost,
             memory_before_mb=before,
-            memory_most_mb=most,
+            memory_most_mb=await watching,
         )
 
-    async def _another(self) -> Connection:
-        connection = await connected(self._port)
-        self._all.append(connection)
-        return connection
+    async def _most_memory(self, end: float) -> float:
+        most = self._memory_mb()
+        while perf_counter() < end:
+            await asyncio.sleep(_LOOK_S)
+            most = max(most, self._memory_mb())
+        return most
 
-    async def _ask(self) -> None:
-        began = perf_counter()
-        async with self._places:
+    async def _client(self, end: float) -> None:
+        connection: Connection | None = None
+        while perf_counter() < end:
+            began = perf_counter()
             try:
-                connection = self._free.pop() if self._free else await self._another()
-                status = await connection.ask(self._data)
-            except OSError:
+                connection = connection or await connected(self._port)
+                status = await asyncio.wait_for(connection.ask(self._data), _TAIL_S)
+            except (OSError, TimeoutError):
                 self._lost += 1
-                return
-            self._free.append(connection)
-        taken = perf_counter() - began
+                if connection is not None:
+                    await connection.close()
+                connection = None
+                continue
+            await self._note(status, perf_counter() - began)
+        if connection is not None:
+            await connection.close()
+
+    async def _note(self, status: int, taken: float) -> None:
         if status == 200:
             self._accepted.append(taken)
         elif status in _REFUSED:
             self._refused.append(taken)
+            await asyncio.sleep(self._pause_s)
         else:
             self._lost += 1

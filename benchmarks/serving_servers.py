@@ -34,7 +34,6 @@ variant = "{variant}"
 threads = 1
 [default.batch]
 max_rows = {max_rows}
-queue_rows = {queue_rows}
 """
 
 _MLSERVER = """
@@ -105,7 +104,6 @@ class Plan(NamedTuple):
     cpus: Sequence[int] = ()
     workers: int = 1
     max_rows: int | str = "auto"
-    queue_rows: int = 256
 
 
 class Server:
@@ -195,9 +193,7 @@ def edgepack(plan: Plan) -> Server:
     models.mkdir()
     (models / "model.edgepack").write_bytes(plan.pack.read_bytes())
     max_rows = msgspec.json.encode(plan.max_rows).decode()  # as TOML has it too
-    settings = _SETTINGS.format(
-        port=port, workers=plan.workers, variant=plan.variant, max_rows=max_rows, queue_rows=plan.queue_rows
-    )
+    settings = _SETTINGS.format(port=port, workers=plan.workers, variant=plan.variant, max_rows=max_rows)
     (plan.folder / "serve.toml").write_text(settings, encoding="ascii")
     command = [sys.executable, "-m", "edgepack", "serve", "--config", "serve.toml"]
     return Server(command, plan.folder, port, "/v2/health/ready", plan.cpus)

@@ -13,7 +13,6 @@ from edgepack.runtime.serve.http_wire import RefusedError, Reply, Request
 
 _ANY_WRAPPING = 32 + zlib.MAX_WBITS  # gzip or zlib, told by the first bytes
 _LARGE_BYTES = 65_536  # packing and unpacking more is left to a thread
-_BUFFERED_BYTES = 4_096  # what comes with its headers is passed over without a word
 _PASS_OVER_S = 1.0  # a body of a refused request may take so long
 _WORTH_PACKING_BYTES = 1_400  # less fits one packet anyway
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
@@ -70,15 +69,13 @@ async def read_for_model(request: Request) -> bytes:
 
 
 async def _passed_over(request: Request) -> bool:
-    """Whether the connection can be used again: the body was small, or is there soon and is dropped.
+    """Whether the connection can be used again: the body is there soon, and is dropped.
 
     A client that sends a large body would meet a closed connection before it reads why.
     """
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or len(length) > 18 or request.headers.get("expect"):
         return False
-    if int(length) <= _BUFFERED_BYTES:
-        return True
     if int(length) > request.place.settings.limits.body_bytes:
         return False
     try:

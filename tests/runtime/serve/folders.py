@@ -86,9 +86,13 @@ class Counting(Metrics):
         self.ready: list[tuple[str, str]] = []
         self.gone: list[tuple[str, str]] = []
         self.refused: list[tuple[str, str, bool]] = []
+        self.waiting: list[tuple[str, str, int]] = []
 
     def loaded(self, model: str, version: str, **_: Any) -> None:
         self.ready.append((model, version))
+
+    def queued(self, model: str, version: str, rows: int) -> None:
+        self.waiting.append((model, version, rows))
 
     def unloaded(self, model: str, version: str) -> None:
         self.gone.append((model, version))

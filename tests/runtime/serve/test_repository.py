@@ -25,7 +25,7 @@ from edgepack.runtime.serve.messages import InferRequest
 from edgepack.runtime.serve.opened import open_served
 from edgepack.runtime.serve.push import push, rollback
 from edgepack.runtime.serve.served import Served
-from edgepack.runtime.serve.settings import ModelSettings
+from edgepack.runtime.serve.settings import BatchSettings, ModelSettings
 from edgepack.runtime.serve.state import FILE, ModelState, StateFile
 from tests.runtime.serve.folders import BAD, Server, numbered, put, sound
 from tests.zoo import packs
@@ -116,6 +116,18 @@ def test_names_that_are_not_there_are_told_with_those_that_are(tmp_path: Path) -
                     await server.ask(version=version)
             with pytest.raises(NotServedError, match="no label 'canary'"):
                 await server.ask(version="canary")
+
+    run(story)
+
+
+def test_the_rows_that_wait_are_counted(tmp_path: Path) -> None:
+    async def story() -> None:
+        put(tmp_path, "m", 1)
+        batch = BatchSettings(max_rows=4, max_delay_ms=20)
+        async with Server(tmp_path, model={"m": ModelSettings(batch=batch)}) as server:
+            assert await asyncio.gather(server.ask(), server.ask()) == ["1", "1"]
+            assert max(server.metrics.waiting) == ("m", "1", 2)  # they waited for company
+            assert server.metrics.waiting[-1] == ("m", "1", 0)
 
     run(story)
 
