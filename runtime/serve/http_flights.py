@@ -11,6 +11,7 @@ from edgepack.runtime.errors import OverloadedError
 from edgepack.runtime.serve.arrivals import Coming
 
 _SWEEP_S = 0.05
+_LATE_S = 0.01  # an event loop that is later than this has bodies that are there and were not looked at
 
 
 class Flight:
@@ -38,14 +39,14 @@ class Flight:
         self.closes = False
         self._watch: asyncio.Future[None] | None = None
 
-    def sweep(self, now: float, read_timeout_s: float) -> None:
+    def sweep(self, now: float, read_timeout_s: float, lag_s: float = 0.0) -> None:
         """End it if it is late; watch for its client if it waits."""
         if self.is_reading:
             if now - self.since > read_timeout_s:
                 self.is_late = True
                 self.task.cancel()
-            elif self.coming is not None and now - self.since > _SWEEP_S:
-                self.coming.leave()  # a slow client keeps nobody waiting
+            elif self.coming is not None and now - self.since > _SWEEP_S and lag_s < _LATE_S:
+                self.coming.leave()  # a slow client keeps nobody waiting; where the event loop is late, it may be that
         elif self._watch is None and not self.is_kept and now - self.since > _SWEEP_S:
             self._watch = asyncio.ensure_future(self._proto.client_disconnect())
             self._watch.add_done_callback(self._gone)
@@ -116,7 +117,7 @@ class Flights:
         now = loop.time()
         self.lag_s = max(0.0, now - self._due)
         for flight in tuple(self._flying):
-            flight.sweep(now, self._read_timeout_s)
+            flight.sweep(now, self._read_timeout_s, self.lag_s)
         self._is_sweeping = bool(self._flying)
         if self._is_sweeping:
             self._sweep_later(loop)
