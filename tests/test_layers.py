@@ -56,7 +56,7 @@ RUNTIME_LEVELS = (
     "serve.plane",
     "serve.elements serve.parameters serve.http_flights",
     "serve.tensors serve.http_wire",
-    "serve.http_body serve.http_samples",
+    "serve.http_body serve.http_samples serve.http_hosts",
     "serve.http_about serve.http_admin serve.http_infer",
     "serve.http_predict",
     "serve.http_routes",

@@ -55,6 +55,11 @@ class Coming:
             self._is_counted = False
             self._arrivals.count -= 1
 
+    def pass_on(self) -> None:
+        """It is there, and what follows is no work of the event loop."""
+        self.leave()
+        self._read_s = 0.0
+
     def end(self) -> None:
         """It is there, or failed."""
         self.leave()

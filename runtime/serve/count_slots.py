@@ -18,8 +18,8 @@ _REFUSED = (
     "Http411",
     "Http413",
     "Http415",
+    "Http421",
     "Http431",
-    "Http499",
 )
 ERRORS = (
     *sorted(

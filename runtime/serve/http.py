@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
-from edgepack.runtime.errors import DeniedError
+from edgepack.runtime.errors import DeniedError, NotServedError
 from edgepack.runtime.serve import http_about, http_body, openapi, page
-from edgepack.runtime.serve.http_flights import Flight, Flights
+from edgepack.runtime.serve.http_flights import Flights
+from edgepack.runtime.serve.http_hosts import Hosts
 from edgepack.runtime.serve.http_origins import Origins
 from edgepack.runtime.serve.http_routes import ROUTES, Found, Route, Router
 from edgepack.runtime.serve.http_wire import (
     FACE,
+    GONE,
+    GoneError,
     Guard,
     Headers,
     Place,
@@ -20,6 +24,7 @@ from edgepack.runtime.serve.http_wire import (
     Reply,
     Request,
     is_expected,
+    kind,
     refusal,
 )
 from edgepack.runtime.serve.metrics import Metrics
@@ -28,13 +33,13 @@ from edgepack.runtime.serve.request_log import RequestLog, request_id
 from edgepack.runtime.serve.settings import Settings
 
 _LOG = logging.getLogger("edgepack.serve.http")
+_POLICY = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
 _SECURITY: Headers = (
     ("x-content-type-options", "nosniff"),
     ("cache-control", "no-store"),
     ("referrer-policy", "no-referrer"),
+    _POLICY,
 )
-_POLICY = ("content-security-policy", "default-src 'none'; frame-ancestors 'none'")
-_GONE = 499  # what the log says of a client that did not wait; nobody is told
 _BODIES = 4  # so many of the largest bodies at once
 _WITH_BODY = {"POST", "PUT"}
 
@@ -70,7 +75,7 @@ class App:
         limits = settings.limits
         self._flights = Flights(limits.read_timeout_s, _BODIES * limits.body_bytes)
         self._place = Place(plane, settings, metrics, self._flights, files)
-        self._guard, self._origins = guard, Origins(settings.cors_origins)
+        self._guard, self._origins, self._hosts = guard, Origins(settings.cors_origins), Hosts(settings)
         self._closed = ProtocolClosed
         self._log = RequestLog(settings.log)
 
@@ -80,68 +85,97 @@ class App:
         return len(self._flights)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        since_ns = time.monotonic_ns()
         headers = scope.headers
         id_ = request_id(headers.get("x-request-id"))
         failed: Exception | None = None
-        flight = self._flights.begin(proto)
+        request: Request | None = None
         try:
-            reply = await self._answer(scope, proto, headers, flight)
+            found = self._router.find(scope.path)
+            route, request = self._let_in(found, scope, proto, headers)
+            reply = await (route.call(request) if route.is_at_once else self._in_flight(route, request))
+        except Exception as error:  # noqa: BLE001 - whatever fails, the client is told and the log says why
+            reply, failed = refusal(error), error
+            if request is not None and request.flight is not None and request.flight.closes:
+                reply = reply._replace(headers=(*reply.headers, ("connection", "close")))
+            if not is_expected(error):
+                _LOG.exception("%s %s failed", scope.method, scope.path, extra={"request_id": id_})
+        # Who waits has the answer first; what is kept of it comes behind.
+        if reply.status != GONE:
+            proto.response_bytes(reply.status, self._headers(headers.get("origin"), reply, id_), reply.body)
+        spent = reply.spent
+        if spent is not None:
+            self._place.metrics.answered(reply.model, reply.version, FACE, spent, len(reply.body))
+        elif failed is not None:
+            self._count(scope.path, failed)
+        total_ns = time.monotonic_ns() - since_ns
+        if self._log.wants(reply.status, total_ns):
+            self._log.write(
+                id_, face=FACE, status=reply.status, total_ns=total_ns, path=scope.path, spent=spent,
+                response_bytes=len(reply.body), error=failed, client=scope.client,
+            )  # fmt: skip
+
+    def _let_in(self, found: Found, scope: Any, proto: Any, headers: Any) -> tuple[Route, Request]:
+        """Who answers, and what it is asked; raises where a request may not pass."""
+        self._hosts.check(headers.get("host"))
+        method = scope.method
+        route = found.routes.get(method) or self._other(method, found, headers)
+        if route.kind != "open":
+            told = headers.get("authorization")
+            token = told[7:].strip() if told is not None and told[:7].lower() == "bearer " else None
+            self._guard.check(route.kind, token, scope.client.rpartition(":")[0])
+            origin = headers.get("origin")
+            is_asked = origin is None or method not in _WITH_BODY or self._origins.may_ask(origin, headers.get("host"))
+            if not is_asked:
+                raise DeniedError(
+                    f"pages of {origin[:80]!r} may not ask here; list the origin in cors_origins", is_known=True
+                )
+        return route, Request(self._place, scope, proto, headers, None, **found.free)
+
+    async def _in_flight(self, route: Route, request: Request) -> Reply:
+        """What a route answers, as long as its body comes and its client waits; packed where the client takes that."""
+        flight = request.flight = self._flights.begin(request.proto)
+        flight.is_reading = route.method in _WITH_BODY
+        flight.is_kept = route.kind == "admin"
+        try:
+            reply = await route.call(request)
+            if len(reply.body) >= http_body.WORTH_PACKING_BYTES:
+                accepted = request.headers.get("accept-encoding")
+                reply = reply if accepted is None else await http_body.packed(reply, accepted)
+            return reply
         except asyncio.CancelledError:
             if not (flight.is_late or flight.is_gone):
                 raise
             flight.task.uncancel()
-            reply = refusal(RefusedError(408, "the body came too slowly", (("connection", "close"),)))
-        except Exception as error:  # noqa: BLE001 - whatever fails, the client is told and the log says why
-            if isinstance(error, self._closed):
-                flight.is_gone = True
-            elif not is_expected(error):
-                _LOG.exception("%s %s failed", scope.method, scope.path, extra={"request_id": id_})
-            reply, failed = refusal(error), error
-            if flight.closes:
-                reply = reply._replace(headers=(*reply.headers, ("connection", "close")))
+            if flight.is_gone:
+                raise GoneError from None
+            raise RefusedError(408, "the body came too slowly", (("connection", "close"),)) from None
+        except self._closed:  # in the middle of its body
+            raise GoneError from None
         finally:
             self._flights.end(flight)
-        status = _GONE if flight.is_gone else reply.status
-        total_ns = round((asyncio.get_running_loop().time() - flight.since) * 1e9)
-        if self._log.wants(status, total_ns):
-            self._log.write(
-                id_, face=FACE, status=status, total_ns=total_ns, path=scope.path, spent=reply.spent,
-                response_bytes=len(reply.body), error=failed, client=scope.client,
-            )  # fmt: skip
-        if not flight.is_gone:
-            proto.response_bytes(status, self._headers(headers, reply, id_), reply.body)
 
-    async def _answer(self, scope: Any, proto: Any, headers: Any, flight: Flight) -> Reply:
-        method = scope.method
-        found = self._router.find(scope.path)
-        route = found.routes.get(method)
-        if route is None:
-            return self._other(method, found, headers)
-        flight.is_reading = method in _WITH_BODY
-        flight.is_kept = route.kind == "admin"
-        told = headers.get("authorization")
-        token = told[7:].strip() if told is not None and told[:7].lower() == "bearer " else None
-        self._guard.check(route.kind, token, scope.client.rpartition(":")[0])
-        origin = headers.get("origin")
-        if origin is not None and flight.is_reading and not self._origins.may_ask(origin, headers.get("host")):
-            raise DeniedError(
-                f"pages of {origin[:80]!r} may not ask here; list the origin in cors_origins", is_known=True
-            )
-        reply = await route.call(Request(self._place, scope, proto, headers, flight, **found.free))
-        accepted = headers.get("accept-encoding")
-        return reply if accepted is None else await http_body.packed(reply, accepted)
+    def _other(self, method: str, found: Found, headers: Any) -> Route:
+        """What answers a method that the path has not: what it has, and what a page of another origin may do."""
+        if method != "OPTIONS":
+            raise RefusedError(405, f"{method[:20]} is not answered here", found.allowed)
+        reply = Reply(b"", 204, headers=(*found.allowed, *self._origins.preflight(headers, found)))
+        return Route(method, "", "open", partial(_given, reply), is_at_once=True)
 
-    def _other(self, method: str, found: Found, headers: Any) -> Reply:
-        """The reply to a method that the path has not: what it has, and what a page of another origin may do."""
-        if method == "OPTIONS":
-            return Reply(b"", 204, headers=(*found.allowed, *self._origins.preflight(headers, found)))
-        raise RefusedError(405, f"{method[:20]} is not answered here", found.allowed)
+    def _count(self, path: str, error: Exception) -> None:
+        """Count a failure under the names in the path, as far as the repository has them: nobody fills it with others.
 
-    def _headers(self, headers: Any, reply: Reply, id_: str) -> list[tuple[str, str]]:
-        found = [("content-type", reply.content_type), ("x-request-id", id_), *_SECURITY, *reply.headers]
-        if not any(name == _POLICY[0] for name, _ in reply.headers):
-            found.append(_POLICY)
-        origin = headers.get("origin")
+        What no model has counts under none.
+        """
+        free = {} if isinstance(error, NotServedError) else self._router.names(path)
+        self._place.metrics.failed(free.get("name", ""), free.get("version", ""), FACE, kind(error))
+
+    def _headers(self, origin: str | None, reply: Reply, id_: str) -> list[tuple[str, str]]:
+        found = [("content-type", reply.content_type), ("x-request-id", id_), *_SECURITY]
+        if reply.headers:
+            found += reply.headers
+            if _POLICY[0] in dict(reply.headers):
+                found.remove(_POLICY)
         if origin is not None:
             found += self._origins.told(origin)
         return found
@@ -153,3 +187,7 @@ class App:
     @cached_property
     def _document(self) -> bytes:
         return openapi.document(self._routes, self._place.plane.server().version)
+
+
+async def _given(reply: Reply, _: Request) -> Reply:
+    return reply

@@ -9,18 +9,33 @@ from typing import TypeVar
 import msgspec
 
 from edgepack.runtime.errors import InputError, OverloadedError, ServeError, TooLargeError, one_line
-from edgepack.runtime.serve.http_wire import RefusedError, Reply, Request
+from edgepack.runtime.serve.http_wire import BINARY, RefusedError, Reply, Request
 
 _ANY_WRAPPING = 32 + zlib.MAX_WBITS  # gzip or zlib, told by the first bytes
-_LARGE_BYTES = 65_536  # packing and unpacking more is left to a thread
+_LARGE_BYTES = 262_144
+_LONG_PACKING_BYTES = 8_192  # packing more takes longer than a request
+_LONG_UNPACKING_BYTES = 65_536
+_HELD_BYTES = 16_384  # smaller bodies are bounded by the number of connections
+WORTH_PACKING_BYTES = 1_400  # less fits one packet anyway
+_TRIED_BYTES = 4_096  # of a large body, so many are packed to see whether it pays
 _PASS_OVER_S = 1.0  # a body of a refused request may take so long
-_WORTH_PACKING_BYTES = 1_400  # less fits one packet anyway
+_PAYS = 0.6  # what must be left of them at most
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "gzip": lambda body: gzip.compress(body, 1, mtime=0),
     "deflate": lambda body: zlib.compress(body, 1),
 }
 
 Told = TypeVar("Told")
+
+
+def is_large(size_bytes: int) -> bool:
+    """Whether what is done with so many bytes is left to a thread, so that others are answered meanwhile."""
+    return size_bytes > _LARGE_BYTES
+
+
+async def worked(call: Callable[[], Told], size_bytes: int) -> Told:
+    """What a function gives that goes through so many bytes, called here or in a thread."""
+    return await asyncio.to_thread(call) if is_large(size_bytes) else call()
 
 
 async def read(request: Request) -> bytes:
@@ -32,6 +47,8 @@ async def read(request: Request) -> bytes:
         InputError: It says it is packed, and is not.
         RefusedError: It is packed in a way that is not taken (415).
     """
+    flight, flights = request.flight, request.place.flights
+    assert flight is not None
     most = request.place.settings.limits.body_bytes
     headers = request.headers
     length = headers.get("content-length")
@@ -40,14 +57,15 @@ async def read(request: Request) -> bytes:
     elif not length.isdecimal() or len(length) > 18 or int(length) > most:
         raise TooLargeError(f"the body has {length[:20]} bytes; at most {most:,} are taken")
     else:
-        request.place.flights.hold(request.flight, int(length))
+        if int(length) > _HELD_BYTES:
+            flights.hold(flight, int(length))
         body = await request.proto()
-    request.flight.is_reading = False
+    flight.is_reading = False
     encoding = headers.get("content-encoding")
     if encoding is None:
         return body
     unpacked = await _unpacked(body, encoding.strip().lower(), most)
-    request.place.flights.hold(request.flight, len(unpacked))
+    flights.hold(flight, len(unpacked))
     return unpacked
 
 
@@ -57,6 +75,7 @@ async def read_for_model(request: Request) -> bytes:
     A refusal comes before the body is read: reading a large one may cost more than the run would.
     """
     place, flight = request.place, request.flight
+    assert flight is not None
     try:
         flight.coming = place.plane.admit(request.name, request.version, lag_s=place.flights.lag_s)
     except OverloadedError:
@@ -66,6 +85,18 @@ async def read_for_model(request: Request) -> bytes:
     if flight.coming is not None:
         flight.coming.read()
     return body
+
+
+def end(request: Request) -> None:
+    """The tensors of a request for a model are read: what the event loop spent on them counts."""
+    if request.flight is not None and request.flight.coming is not None:
+        request.flight.coming.end()
+
+
+def pass_on(request: Request) -> None:
+    """The body of a request for a model is there, and is read elsewhere than in the event loop."""
+    if request.flight is not None and request.flight.coming is not None:
+        request.flight.coming.pass_on()
 
 
 async def _passed_over(request: Request) -> bool:
@@ -78,6 +109,7 @@ async def _passed_over(request: Request) -> bool:
         return False
     if int(length) > request.place.settings.limits.body_bytes:
         return False
+    assert request.flight is not None
     try:
         request.place.flights.hold(request.flight, int(length))
         await asyncio.wait_for(request.proto(), _PASS_OVER_S)
@@ -96,8 +128,9 @@ async def read_json(request: Request, kind: type[Told]) -> Told:
 
 
 async def packed(reply: Reply, accepted: str) -> Reply:
-    """A reply as the client takes it: packed where that saves something."""
-    if len(reply.body) < _WORTH_PACKING_BYTES:
+    """A reply as the client takes it: packed where that saves something. Numbers in binary hold nothing to save."""
+    body = reply.body
+    if len(body) < WORTH_PACKING_BYTES or reply.content_type == BINARY:
         return reply
     offered = {
         one.partition(";")[0].strip().lower() for one in accepted.split(",") if "q=0" not in one.replace("q=0.", "")
@@ -105,20 +138,25 @@ async def packed(reply: Reply, accepted: str) -> Reply:
     encoding = next((name for name in _PACKERS if name in offered), None)
     if encoding is None:
         return reply
-    headers = (*reply.headers, ("content-encoding", encoding), ("vary", "accept-encoding"))
     pack = _PACKERS[encoding]
-    body = pack(reply.body) if len(reply.body) < _LARGE_BYTES else await asyncio.to_thread(pack, reply.body)
+    tried = body[:_TRIED_BYTES]
+    if len(pack(tried)) > _PAYS * len(tried):
+        return reply
+    headers = (*reply.headers, ("content-encoding", encoding), ("vary", "accept-encoding"))
+    body = pack(body) if len(body) < _LONG_PACKING_BYTES else await asyncio.to_thread(pack, body)
     return reply._replace(body=body, headers=headers)
 
 
 async def _counted(request: Request, most: int) -> bytes:
     """A body of unknown length, as long as it does not grow too large."""
+    flight = request.flight
+    assert flight is not None
     pieces, size = [], 0
     async for piece in request.proto:
         size += len(piece)
         if size > most:
             raise TooLargeError(f"the body has more than {most:,} bytes, which is the most that is taken")
-        request.place.flights.hold(request.flight, len(piece))
+        request.place.flights.hold(flight, len(piece))
         pieces.append(bytes(piece))
     return b"".join(pieces)
 
@@ -128,7 +166,7 @@ async def _unpacked(body: bytes, encoding: str, most: int) -> bytes:
         return body
     if encoding not in _PACKERS:
         raise RefusedError(415, f"content-encoding {encoding[:40]!r} is not taken; send gzip, deflate or none")
-    if len(body) < _LARGE_BYTES:
+    if len(body) < _LONG_UNPACKING_BYTES:
         return _inflated(body, most)
     return await asyncio.to_thread(_inflated, body, most)
 

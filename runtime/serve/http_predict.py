@@ -1,6 +1,7 @@
 """Raw samples over HTTP: an image, a text, a row, a sound in, labels with scores out."""
 
 import base64
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,8 +11,7 @@ from edgepack.runtime.errors import InputError, TooLargeError, one_line
 from edgepack.runtime.pictures import png
 from edgepack.runtime.results import plain
 from edgepack.runtime.serve import http_body, http_samples, parameters
-from edgepack.runtime.serve.http_infer import count
-from edgepack.runtime.serve.http_wire import FACE, JSON, Reply, Request, encode
+from edgepack.runtime.serve.http_wire import JSON, Reply, Request, encode
 from edgepack.runtime.serve.messages import ModelMetadata, PredictAnswer, PredictRequest
 
 _MOST_SAMPLES = 4_096
@@ -57,39 +57,46 @@ _ASKED = msgspec.json.Decoder(PredictAsked)
 
 async def predict(request: Request) -> Reply:
     """Run raw samples through a model's own steps."""
-    place = request.place
-    try:
-        body = await http_body.read_for_model(request)
-        if request.flight.coming is not None:
-            request.flight.coming.leave()
-        model = await place.plane.model(request.name, request.version)
-        answer = await place.plane.predict(_asked(request, model, body))
-        told = encode(_told(model, answer))
-    except Exception as error:
-        count(request, error)
-        raise
-    place.metrics.answered(answer.model, answer.version, FACE, answer.spent, len(told))
-    return Reply(told, spent=answer.spent)
-
-
-def _asked(request: Request, model: ModelMetadata, body: bytes) -> PredictRequest:
+    body = await http_body.read_for_model(request)
+    http_body.pass_on(request)
     content_type = request.headers.get("content-type", JSON).partition(";")[0].strip().lower()
-    if content_type not in _AS_JSON:
-        samples = http_samples.of_body(model, content_type, body)
-        return PredictRequest(request.name, _few(samples), request.version)
+    if content_type in _AS_JSON:
+        asked = _asked(request, await http_body.worked(partial(_decoded, body), len(body)), len(body))
+    else:
+        asked = PredictRequest(request.name, partial(_raw, content_type, body), request.version)
+    answer = await request.place.plane.predict(asked)
+    told = await http_body.worked(partial(_told, answer), sum(map(_size, answer.results)))
+    return Reply(told, spent=answer.spent, model=answer.model, version=answer.version)
+
+
+async def _raw(content_type: str, body: bytes, model: ModelMetadata) -> list[Any]:
+    """The samples in a body that is no JSON."""
+    return _few(await http_body.worked(partial(http_samples.of_body, model, content_type, body), len(body)))
+
+
+async def _values(given: list[Any], size_bytes: int, model: ModelMetadata) -> list[Any]:
+    """The samples that values of JSON mean."""
+    return await http_body.worked(lambda: [http_samples.of_json(model, value) for value in given], size_bytes)
+
+
+def _decoded(body: bytes) -> PredictAsked:
     try:
         asked = _ASKED.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f'the body is not {{"sample": …}} or {{"samples": […]}}: {one_line(error)}') from None
     if (asked.sample is msgspec.UNSET) == (asked.samples is None):
         raise InputError('the body takes either "sample" or "samples", and one of them')
-    given = [asked.sample] if asked.samples is None else _few(asked.samples)
-    samples = [http_samples.of_json(model, value) for value in given]
     if asked.timeout_ms is not None and not 0 < asked.timeout_ms <= 86_400_000:
         raise InputError(f"timeout_ms is {asked.timeout_ms}; it is milliseconds, more than 0 and at most a day")
-    timeout_s = None if asked.timeout_ms is None else asked.timeout_ms / 1e3
-    priority = parameters.priority({"priority": asked.priority})
-    return PredictRequest(request.name, samples, request.version, asked.id, timeout_s, priority)
+    return asked
+
+
+def _asked(request: Request, told: PredictAsked, size_bytes: int) -> PredictRequest:
+    given = [told.sample] if told.samples is None else _few(told.samples)
+    timeout_s = None if told.timeout_ms is None else told.timeout_ms / 1e3
+    priority = parameters.priority({"priority": told.priority})
+    samples = partial(_values, given, size_bytes)
+    return PredictRequest(request.name, samples, request.version, told.id, timeout_s, priority)
 
 
 def _few(samples: list[Any]) -> list[Any]:
@@ -98,16 +105,24 @@ def _few(samples: list[Any]) -> list[Any]:
     return samples
 
 
-def _told(model: ModelMetadata, answer: PredictAnswer) -> PredictTold:
-    pictures = {name for name, kind in model.results.items() if kind == "picture"}
+def _told(answer: PredictAnswer) -> bytes:
+    pictures = {name for name, kind in answer.kinds.items() if kind == "picture"}
     spent = answer.spent
-    return PredictTold(
+    told = PredictTold(
         answer.model,
         answer.version,
         [_result(result, pictures) for result in answer.results],
         Milliseconds(spent.queue_ns / 1e6, spent.pre_ns / 1e6, spent.infer_ns / 1e6, spent.post_ns / 1e6),
         answer.id,
     )
+    return encode(told)
+
+
+def _size(result: Any) -> int:
+    """About how many bytes of JSON a result will be."""
+    if isinstance(result, dict):
+        return sum(map(_size, result.values()))
+    return 8 * result.size if isinstance(result, np.ndarray) else 64
 
 
 def _result(result: Any, pictures: set[str]) -> Any:

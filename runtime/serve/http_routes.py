@@ -28,6 +28,8 @@ class Route(NamedTuple):
     also_takes: tuple[str, ...] = ()
     """Content types of bodies beside JSON."""
     also_gives: tuple[str, ...] = ()
+    is_at_once: bool = False
+    """Whether it reads no body and waits for nothing, so that nobody need watch over it."""
 
 
 class Found(NamedTuple):
@@ -52,8 +54,8 @@ _RAW = ("image/png", "image/jpeg", "audio/wav", "text/plain", "text/csv", BINARY
 
 ROUTES = (
     Route("GET", "/v2", "read", http_about.server, ServerMetadata),
-    Route("GET", "/v2/health/live", "open", http_about.live, http_about.Live),
-    Route("GET", "/v2/health/ready", "open", http_about.ready, http_about.Ready),
+    Route("GET", "/v2/health/live", "open", http_about.live, http_about.Live, is_at_once=True),
+    Route("GET", "/v2/health/ready", "open", http_about.ready, http_about.Ready, is_at_once=True),
     *(
         route
         for model in (_MODEL, _VERSION)
@@ -101,6 +103,11 @@ class Router:
                 self._kept.clear()
             self._kept[path] = found
         return found
+
+    def names(self, path: str) -> dict[str, str]:
+        """What stands in the free segments of a path that was found; empty where none was."""
+        found = self._kept.get(path)
+        return found.free if found is not None else {}
 
     def _looked_up(self, path: str) -> Found:
         segments = _segments(path) if len(path) <= _MOST_PATH else ()

@@ -17,6 +17,8 @@ from edgepack.runtime.serve.settings import Settings
 JSON = "application/json"
 BINARY = "application/octet-stream"
 FACE = "rest"
+GONE = 499
+"""The status that the log and the counts give a client that did not wait; nobody is told."""
 
 Headers = tuple[tuple[str, str], ...]
 
@@ -49,7 +51,11 @@ class Reply(NamedTuple):
     content_type: str = JSON
     headers: Headers = ()
     spent: Spent | None = None
-    """Where the time went, for the log."""
+    """Where the time went, for the counts and the log; None where no model ran."""
+    model: str = ""
+    """The model that ran."""
+    version: str = ""
+    """And its version."""
 
 
 class Request(msgspec.Struct, gc=False):
@@ -61,7 +67,8 @@ class Request(msgspec.Struct, gc=False):
     proto: Any
     """Granian's: reads the body."""
     headers: Any
-    flight: Flight
+    flight: Flight | None
+    """None where the handler waits for nothing and reads no body."""
     name: str = ""
     """The model in the path."""
     version: str = ""
@@ -86,10 +93,16 @@ class RefusedError(Exception):
         self.status, self.headers = status, headers
 
 
+class GoneError(Exception):
+    """The client went away before it had its answer."""
+
+
 def refusal(error: BaseException) -> Reply:
     """How an error is told: `{"error": "one line"}`, and when to come again where that helps."""
     if isinstance(error, RefusedError):
         return Reply(encode(Told(str(error))), error.status, headers=error.headers)
+    if isinstance(error, GoneError):
+        return Reply(b"", GONE)
     status = failures.status(error).http
     headers: Headers = ()
     if status in {429, 503}:
@@ -99,6 +112,13 @@ def refusal(error: BaseException) -> Reply:
     return Reply(encode(Told(failures.told(error))), status, headers=headers)
 
 
+def kind(error: BaseException) -> str:
+    """What an error is counted as."""
+    if isinstance(error, RefusedError):
+        return f"Http{error.status}"
+    return "CancelledError" if isinstance(error, GoneError) else type(error).__name__
+
+
 def is_expected(error: BaseException) -> bool:
     """Whether an error is raised on purpose and told as it is, and no fault of ours."""
-    return isinstance(error, RefusedError) or failures.status(error).http != 500
+    return isinstance(error, (RefusedError, GoneError)) or failures.status(error).http != 500

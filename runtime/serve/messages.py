@@ -1,5 +1,6 @@
 """What goes to the data plane and comes back: values that know no protocol."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -58,7 +59,8 @@ class PredictRequest(msgspec.Struct):
     """Raw samples for one model, as `Session.predict` takes them; paths never come from a request."""
 
     model: str
-    samples: list[Any]
+    samples: "list[Any] | Callable[[ModelMetadata], Awaitable[list[Any]]]"
+    """A function makes them of what is known of the version that will answer."""
     version: str = ""
     id: str = ""
     timeout_s: float | None = None
@@ -74,6 +76,8 @@ class PredictAnswer(msgspec.Struct):
     """One for each sample, as `Session.predict` gives them."""
     id: str = ""
     spent: Spent = Spent()
+    kinds: dict[str, str] = {}
+    """Output → what its results are, as in `ModelMetadata.results`."""
 
 
 class TensorMetadata(msgspec.Struct, frozen=True):

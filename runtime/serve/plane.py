@@ -83,7 +83,7 @@ class Plane:
         begun = time.monotonic()
         served = await self._served(request.model, request.version, request.timeout_s)
         with served:
-            wanted = _wanted(served, request.outputs)
+            wanted = request.outputs and _wanted(served, request.outputs)
             feeds = served.checked(request.inputs)
             deadline = _deadline(served, request.timeout_s, begun)
             outputs, spent = await served.infer(feeds, deadline=deadline, priority=request.priority)
@@ -97,8 +97,9 @@ class Plane:
         served = await self._served(request.model, request.version, request.timeout_s)
         with served:
             deadline = _deadline(served, request.timeout_s, begun)
-            results, spent = await served.predict(request.samples, deadline=deadline, priority=request.priority)
-        return PredictAnswer(served.name, served.version, results, request.id, spent)
+            samples = request.samples if isinstance(request.samples, list) else await request.samples(served.metadata)
+            results, spent = await served.predict(samples, deadline=deadline, priority=request.priority)
+        return PredictAnswer(served.name, served.version, results, request.id, spent, served.metadata.results)
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
         """Every version of every model; only those that answer with `ready`."""

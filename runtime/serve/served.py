@@ -62,7 +62,7 @@ class Served:
         self.in_flight, self.used = 0, time.monotonic()
         self._texts = tuple(spec.name for spec in session.inputs if spec.dtype == "string")
         self._alone = self.plan.max_rows == 1
-        self._shares = can_share(session)
+        self._takes_rows, self._shares = session.takes_rows, can_share(session)
         self._batcher = Batcher(
             self._run, self.plan, delay_s=settings.batch.max_delay_ms / 1e3, queue_rows=settings.batch.queue_rows,
             queue_s=settings.batch.queue_ms / 1e3, name=name,
@@ -127,7 +127,7 @@ class Served:
             EngineError: The engine fails.
             NotReadyError: The model is being closed.
         """
-        rows = len(next(iter(feeds.values()))) if self.session.takes_rows else 1
+        rows = len(next(iter(feeds.values()))) if self._takes_rows else 1
         self._check_rows(rows)
         # While a thread runs it, an engine of one instance would hold up the event loop until that run ends.
         is_free = not self._batcher.is_running

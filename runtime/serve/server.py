@@ -1,6 +1,7 @@
 """One process that serves: it starts, answers, and drains before it ends."""
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -133,6 +134,8 @@ class _Server:
         self._stopping.set()
 
     def _tell_ready(self, seconds: float) -> None:
+        gc.collect()
+        gc.freeze()  # modules and models stay: no collection has to go through them while requests wait
         self._plane.is_held = False
         entries = self._repository.index()
         for entry in entries:

@@ -84,7 +84,7 @@ class Wire(NamedTuple):
 _REQUEST = msgspec.json.Decoder(JsonRequest)
 _ANSWER = msgspec.json.Decoder(JsonAnswer)
 _encode = msgspec.json.Encoder().encode
-_JSON = Binary()
+_JSON, _BINARY = Binary(), Binary(True)
 _NO_LIMITS = Limits()
 
 
@@ -113,16 +113,21 @@ def decode_request(
         told.id or "",
         parameters=asked,
     )
-    if asked:
+    default = asked.get("binary_data_output") is True
+    if len(asked) > default:  # there is more than that
         _refuse(asked)
         request.timeout_s, request.priority = parameters.timeout_s(asked), parameters.priority(asked)
-    default = asked.get("binary_data_output") is True
     if not told.outputs:
-        return request, Binary(default) if default else _JSON
+        return request, _BINARY if default else _JSON
     if len(told.outputs) > limits.tensors:
         raise TooLargeError(f"{len(told.outputs):,} outputs are asked for; at most {limits.tensors:,} are given")
     request.outputs = tuple(dict.fromkeys(output.name for output in told.outputs))
     return request, Binary(default, {output.name: _is_binary(output, default) for output in told.outputs})
+
+
+def takes_time(body: bytes, header_length: int | None) -> bool:
+    """Whether a large body is one that has to be read element by element; plain numbers in binary are only viewed."""
+    return header_length is None or header_length > len(body) // 2 or b"BYTES" in body[:header_length]
 
 
 def encode_answer(answer: InferAnswer, binary: Binary = _JSON) -> Wire:
@@ -202,10 +207,11 @@ def _arrays(
 def _binary_size(tensor: JsonTensor, left: int) -> int | None:
     """How many bytes behind the JSON are this tensor's; None where its data is in the JSON."""
     asked = tensor.parameters or {}
-    _refuse(asked)
-    if "binary_data_size" not in asked:
+    size = asked.get("binary_data_size")
+    if size is None or len(asked) > 1:
+        _refuse(asked)
+    if size is None:
         return None
-    size = asked["binary_data_size"]
     if not isinstance(size, int) or isinstance(size, bool) or size < 0 or tensor.data is not None:
         raise InputError(f"tensor {tensor.name[:80]!r} takes data, or the number of its bytes as binary_data_size")
     if size > left:

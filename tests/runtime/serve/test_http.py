@@ -102,7 +102,7 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(echo: Running) ->
     answer = echo.ask("POST", INFER, content=b"x" * 100_001)
     assert answer.status_code == 413
     assert "100,000" in answer.json()["error"]
-    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 99999999999\r\n\r\n".encode()
+    head = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99999999999\r\n\r\n".encode()
     assert b" 413 " in spoken(echo, head)
 
 
@@ -117,7 +117,7 @@ def test_a_body_of_no_told_length_is_refused_when_it_grows_too_large(echo: Runni
 
 
 def test_many_large_bodies_at_once_are_refused_before_they_fill_the_memory(echo: Running) -> None:
-    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 90000\r\n\r\n".encode()
+    head = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 90000\r\n\r\n".encode()
     waiting = [socket.create_connection(("127.0.0.1", echo.port)) for _ in range(4)]
     for one in waiting:
         one.sendall(head)
@@ -170,7 +170,7 @@ def test_a_header_length_that_is_no_number_is_refused(echo: Running, length: str
 
 
 def test_a_body_that_comes_too_slowly_is_given_up(echo: Running) -> None:
-    head = f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n".encode()
+    head = f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\n".encode()
     start = time.monotonic()
     said = spoken(echo, head + b"abc")
     assert b" 408 " in said
@@ -198,7 +198,7 @@ def test_a_client_that_has_gone_away_is_not_computed(echo: Running) -> None:
 
 def test_a_client_that_goes_away_in_the_middle_of_its_body_leaves_nothing(echo: Running) -> None:
     with socket.create_connection(("127.0.0.1", echo.port)) as one:
-        one.sendall(f"POST {INFER} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\nabc".encode())
+        one.sendall(f"POST {INFER} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nabc".encode())
         time.sleep(0.1)
         assert echo.app.in_flight == 1
     time.sleep(0.2)
