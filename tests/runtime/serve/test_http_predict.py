@@ -183,3 +183,32 @@ def test_a_type_that_no_sample_of_the_model_has_is_told_those_it_takes() -> None
     with pytest.raises(RefusedError, match=r"it takes audio/\*, application/octet-stream, application/json") as raised:
         of_body(of_kind("sound"), "image/png", b"")
     assert raised.value.status == 415
+
+
+@pytest.mark.parametrize("form", ["csv", "json"])
+def test_many_rows_at_once_are_read_beside_the_event_loop_and_answered(server: Running, form: str) -> None:
+    if form == "csv":
+        row = "1.00000000000000000000000000,2.00000000000000000000000000,3.00000000000000000000000000,4\n"
+        body = {"content": "a,b,c,d\n" + row * 4_000, "headers": {"content-type": "text/csv"}}
+    else:
+        samples = [{name: value + 0.123456789012345 for name, value in ROW.items()}] * 4_000
+        body = {"content": json.dumps({"samples": samples})}
+    assert len(body["content"]) > 262_144
+    assert len(predicted(server, "row", **body)) == 4_000
+
+
+def test_one_version_is_asked_for_once(server: Running) -> None:
+    asked: list[str] = []
+    repository = server.plane.repository
+    ready = repository.ready
+
+    def counting(name: str, version: str = "") -> Any:
+        asked.append(name)
+        return ready(name, version)
+
+    repository.ready = counting  # type: ignore[method-assign] # what reads the sample and what answers must be one version
+    try:
+        predicted(server, "row", json={"sample": ROW})
+    finally:
+        repository.ready = ready  # type: ignore[method-assign]
+    assert asked == ["row"]

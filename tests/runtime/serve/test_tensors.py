@@ -22,6 +22,7 @@ from edgepack.runtime.serve.tensors import (
     decode_request,
     encode_answer,
     encode_request,
+    takes_time,
 )
 from edgepack.runtime.tensor import Array
 
@@ -322,3 +323,13 @@ def test_the_json_is_as_small_as_it_may_be() -> None:
         "model_name": "m", "model_version": "1",
         "outputs": [{"name": "y", "shape": [1], "datatype": "FP32", "data": [0.0]}],
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("body", "length", "is_long"),
+    [(b"{}", None, True), (b"{" + b" " * 99, 60, True), (b"{}" + b"\0" * 98, 2, False),
+     (b'{"datatype":"BYTES"}' + b"\0" * 98, 20, True)],
+    ids=["json", "mostly-json", "numbers", "text"],
+)  # fmt: skip
+def test_only_bodies_that_are_read_element_by_element_take_time(body: bytes, length: int | None, is_long: bool) -> None:
+    assert takes_time(body, length) is is_long
