@@ -28,6 +28,9 @@ def to_numpy(datatype: str) -> "np.dtype[np.generic]":
 
 def to_protocol(dtype: "np.dtype[np.generic] | str") -> str:
     """The datatype of a numpy element type, or of `"string"` as a `TensorSpec` names text."""
+    known = None if isinstance(dtype, str) else _PROTOCOL.get(dtype)
+    if known is not None:
+        return known
     if dtype == "string" or np.dtype(dtype).kind in "OUS":
         return BYTES
     return _PROTOCOL[np.dtype(dtype)]

@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 from edgepack.runtime.errors import NotReadyError, OverloadedError
 from edgepack.runtime.serve import failures
+from edgepack.runtime.serve.metrics import Metrics
 
 REQUEST_ID = "x-request-id"
 RETRY_AFTER = "retry-after"
@@ -55,12 +56,20 @@ def address(peer: str) -> str:
 class Calls:
     """Runs calls for a guard, and tells their errors by the table of `failures`."""
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, guard: Guard, metrics: Metrics) -> None:
+        self._guard, self._metrics = guard, metrics
 
     def check(self, kind: str, who: Caller) -> None:
-        """Raise `DeniedError` or `OverloadedError` where this caller may not."""
-        self._guard.check(kind, who.token, who.address)
+        """Raise `DeniedError` or `OverloadedError` where this caller may not; it is counted."""
+        try:
+            self._guard.check(kind, who.token, who.address)
+        except Exception as error:
+            self.count(error)
+            raise
+
+    def count(self, error: BaseException, model: str = "", version: str = "") -> None:
+        """Count a failure."""
+        self._metrics.failed(model, version, "grpc", type(error).__name__)
 
     def unary(
         self, kind: str, work: Callable[[bytes, Any], Awaitable[bytes]]

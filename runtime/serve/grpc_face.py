@@ -24,7 +24,7 @@ class GrpcFace:
 
     def __init__(self, plane: Plane, settings: Settings, guard: Guard, metrics: Metrics) -> None:
         self._plane, self._settings = plane, settings
-        self._calls = Calls(guard)
+        self._calls = Calls(guard, metrics)
         self._service = Service(plane, settings, self._calls, metrics)
         self._health: Health | None = None
         self._server: Any = None

@@ -1,5 +1,6 @@
 """The methods of `inference.GRPCInferenceService` on the data plane."""
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
@@ -58,7 +59,11 @@ class Service:
         self, name: str, method: Callable[[Any], Awaitable[Any]]
     ) -> Callable[[bytes, Any], Awaitable[bytes]]:
         async def work(data: bytes, _: Any) -> bytes:
-            answer = await method(parsed(f"{name}Request", data))
+            try:
+                answer = await method(parsed(f"{name}Request", data))
+            except Exception as error:
+                self._calls.count(error)
+                raise
             return bytes(answer.SerializeToString())
 
         return self._calls.unary(_KINDS.get(name, "read"), work)
@@ -69,11 +74,11 @@ class Service:
             request = to_request(data, most_tensors=self._most_tensors, remaining_s=context.time_remaining())
             answer = await self._plane.infer(request)
             response = to_response(message("ModelInferResponse")(), answer, streamed=streamed)
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # the latter is a caller that went away
             # Names that no model has are the client's invention: a counter for each would grow without end.
             known = request is not None and not isinstance(error, NotServedError)
             model, version = (request.model, request.version) if request and known else ("", "")
-            self._metrics.failed(model, version, "grpc", type(error).__name__)
+            self._calls.count(error, model, version)
             raise
         self._metrics.answered(answer.model, answer.version, "grpc", answer.spent, len(response))
         return response

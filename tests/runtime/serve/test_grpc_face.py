@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgepack.runtime.serve.datatypes import NUMPY, to_protocol
-from tests.runtime.serve.grpc_running import METHODS, MODELS, Running, Scripted, limits, random_of, running
+from tests.runtime.serve.grpc_running import METHODS, MODELS, Running, Scripted, Tokens, limits, random_of, running
 from tests.zoo import packs
 
 triton = pytest.importorskip("tritonclient.grpc")
@@ -243,6 +243,15 @@ def test_what_is_answered_and_what_fails_is_counted(tmp_path: Path) -> None:
         assert (model, version, face) == ("mlp", "1", "grpc")
         assert size > 12
         assert found.metrics.failures == [("", "", "grpc", "NotServedError"), ("mlp", "", "grpc", "InputError")]
+
+
+def test_what_the_guard_refuses_and_metadata_that_no_model_has_are_counted(tmp_path: Path) -> None:
+    packs.write(tmp_path / "mlp.edgepack", packs.mlp())
+    with running(folder=tmp_path, guard=Tokens()) as found, triton.InferenceServerClient(found.address) as client:
+        refused(client, "mlp", inputs_of({"x": np.zeros((1, 4), np.float32)}))
+        with pytest.raises(triton.InferenceServerException):
+            client.get_model_metadata("invented", headers={"authorization": "Bearer reader"})
+        assert found.metrics.failures == [("", "", "grpc", "DeniedError"), ("", "", "grpc", "NotServedError")]
 
 
 @settings(max_examples=300, deadline=None)
