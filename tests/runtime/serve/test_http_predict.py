@@ -195,20 +195,3 @@ def test_many_rows_at_once_are_read_beside_the_event_loop_and_answered(server: R
         body = {"content": json.dumps({"samples": samples})}
     assert len(body["content"]) > 262_144
     assert len(predicted(server, "row", **body)) == 4_000
-
-
-def test_one_version_is_asked_for_once(server: Running) -> None:
-    asked: list[str] = []
-    repository = server.plane.repository
-    ready = repository.ready
-
-    def counting(name: str, version: str = "") -> Any:
-        asked.append(name)
-        return ready(name, version)
-
-    repository.ready = counting  # type: ignore[method-assign] # what reads the sample and what answers must be one version
-    try:
-        predicted(server, "row", json={"sample": ROW})
-    finally:
-        repository.ready = ready  # type: ignore[method-assign]
-    assert asked == ["row"]
