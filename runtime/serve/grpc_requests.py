@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from typing import Any
 
 from edgepack.runtime.errors import DeadlineError, InputError, TooLargeError
+from edgepack.runtime.serve import parameters
 from edgepack.runtime.serve.grpc_messages import parsed
 from edgepack.runtime.serve.grpc_tensors import to_arrays, to_parameters
 from edgepack.runtime.serve.grpc_wire import split
-from edgepack.runtime.serve.messages import InferRequest, Parameters
+from edgepack.runtime.serve.messages import InferRequest
 
 # What Triton's protocol knows and this server does not: to pass over these would answer something else than was asked.
 _NOT_SERVED = {
@@ -36,9 +37,9 @@ def to_request(data: bytes, *, most_tensors: int, remaining_s: float | None) -> 
     message = parsed("ModelInferRequest", head)
     if len(message.outputs) > most_tensors:
         raise TooLargeError(f"the request asks for {len(message.outputs)} outputs; the server takes {most_tensors}")
-    parameters = to_parameters(message.parameters)
+    told = to_parameters(message.parameters)
     _check_served([message, *message.inputs, *message.outputs])
-    timeout_s = _timeout_s(parameters)
+    timeout_s = parameters.timeout_s(told)
     limits = [limit for limit in (timeout_s, remaining_s) if limit is not None]
     return InferRequest(
         message.model_name,
@@ -46,9 +47,9 @@ def to_request(data: bytes, *, most_tensors: int, remaining_s: float | None) -> 
         version=message.model_version,
         id=message.id,
         outputs=tuple(output.name for output in message.outputs),
-        parameters=parameters,
+        parameters=told,
         timeout_s=min(limits) if limits else None,
-        priority=_whole(parameters, "priority"),
+        priority=parameters.priority(told),
     )
 
 
@@ -58,18 +59,3 @@ def _check_served(carriers: Iterable[Any]) -> None:
             for name, why in _NOT_SERVED.items():
                 if name in carrier.parameters:
                     raise InputError(f"parameter {name!r}: {why}")
-
-
-def _timeout_s(parameters: Parameters) -> float | None:
-    """The parameter `timeout`, which counts microseconds and means none at 0 as with Triton."""
-    timeout_us = _whole(parameters, "timeout")
-    if timeout_us < 0:
-        raise InputError(f"parameter 'timeout' is {timeout_us}; it takes microseconds, 0 for the server's own")
-    return timeout_us / 1e6 if timeout_us else None
-
-
-def _whole(parameters: Parameters, name: str) -> int:
-    value = parameters.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise InputError(f"parameter {name!r} is {str(value)[:40]!r}; it takes a whole number")
-    return value

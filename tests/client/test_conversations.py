@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
+import numpy as np
 import pytest
 
 from edgepack.client.calls import Call, Conversation, Done, Lost, Patience, Pause, Reply, advance, exchange
@@ -20,6 +22,7 @@ from edgepack.runtime.errors import (
     ServeError,
     TooLargeError,
 )
+from edgepack.runtime.serve.messages import ModelMetadata, RawMetadata
 
 WELL = Reply(200, {}, b"{}")
 BROKEN = Lost("connection reset by peer")
@@ -89,6 +92,25 @@ def test_what_must_not_happen_twice_is_sent_once() -> None:
     sent, _, error = converse(core.rollback(Wish("m")), [BROKEN])
     assert [call.path for call in sent] == ["/v2/repository/models/m/rollback"]
     assert isinstance(error, ServeError)
+
+
+@pytest.mark.parametrize("asked", [0, 1, 2])
+def test_priority_is_the_protocols_for_tensors_and_for_samples(asked: int) -> None:
+    core = Core("here", binary=False, timeout_s=1.0, patience=Patience(0))
+    wish = Wish("m", priority=asked)
+    row = np.zeros((1, 2), np.float32)
+    call = converse(core.infer({"x": row}, (), wish), [BROKEN])[0][0]
+    assert msgspec.json.decode(call.content)["parameters"].get("priority", 0) == asked
+    about = ModelMetadata("m", ("1",), "1", "", (), (), raw=(RawMetadata("t", "text", "a text"),))
+    call = converse(core.predict("good", wish), [Reply(200, {}, msgspec.json.encode(about)), BROKEN])[0][1]
+    assert msgspec.json.decode(call.content).get("priority", 0) == asked
+
+
+@pytest.mark.parametrize("asked", [-1, 2**32, True])
+def test_a_priority_that_is_none_is_refused_before_it_is_sent(asked: int) -> None:
+    core = Core("here", binary=False, timeout_s=1.0, patience=LEAST)
+    with pytest.raises(InputError, match="parameter priority is"):
+        next(core.infer({"x": np.zeros(1)}, (), Wish("m", priority=asked)))
 
 
 def test_no_retries_are_none() -> None:

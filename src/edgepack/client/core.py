@@ -38,13 +38,14 @@ class Wish(NamedTuple):
     request_id: str = ""
     timeout_s: float | None = None
     priority: int = 0
+    """As in the protocol: 1 is served first, then 2; 0 comes last."""
 
 
 class _PredictBody(msgspec.Struct, omit_defaults=True):
     samples: Sequence[msgspec.Raw]
     id: str = ""
     timeout_ms: float | None = None
-    priority: bool | int | float | str = 0
+    priority: int = 0
 
 
 class _PredictReply(msgspec.Struct):
@@ -110,7 +111,7 @@ class Core:
             wish.request_id,
             tuple(outputs),
             timeout_s=timeout_s,
-            priority=wish.priority,
+            priority=parameters.priority({"priority": wish.priority}),
         )
         headers, body = write_request(request, binary=self._binary)
         reply = yield from self._exchange(Call("POST", f"{model_path(wish)}/infer", body, headers, timeout_s))
@@ -190,8 +191,8 @@ class Core:
 
     def _predicted(self, samples: Sequence[msgspec.Raw], wish: Wish) -> Conversation[_PredictReply]:
         timeout_s = self._timeout(wish)
-        priority = parameters.told(None, wish.priority).get("priority", 0)
-        body = _PredictBody(samples, wish.request_id, timeout_s * 1e3, priority)
+        parameters.priority({"priority": wish.priority})  # raises here what the server would
+        body = _PredictBody(samples, wish.request_id, timeout_s * 1e3, wish.priority)
         call = Call("POST", f"{model_path(wish)}/predict", msgspec.json.encode(body), _JSON, timeout_s)
         reply = yield from self._exchange(call)
         return _decoded(reply.content, _PredictReply)

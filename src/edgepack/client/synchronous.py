@@ -85,7 +85,7 @@ class Client:
             version: A version or a label (`"stable"`); empty is the default.
             request_id: What the server's log calls the request.
             timeout_s: How long the answer may take, where it is not what the client was made with.
-            priority: Higher is served first among those that wait.
+            priority: 1 is served first among those that wait, then 2 and so on; 0 names none and comes last.
 
         Returns:
             For one sample, what the output's last step makes of it (for a classifier: `Score(label, score)`, best
@@ -117,7 +117,7 @@ class Client:
             version: A version or a label (`"stable"`); empty is the default.
             request_id: What the server's log calls the request.
             timeout_s: How long the answer may take, where it is not what the client was made with.
-            priority: Higher is served first among those that wait.
+            priority: 1 is served first among those that wait, then 2 and so on; 0 names none and comes last.
 
         Returns:
             An array for each output, by name; text is an array of objects that are `bytes`.

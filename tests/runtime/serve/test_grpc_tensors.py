@@ -143,9 +143,10 @@ WRONG = {
     "classes": (_parameter("output", "classification", int64_param=3), "classes are not counted"),
     "sequence": (_parameter("request", "sequence_id", int64_param=3), "sequences are not served"),
     "memory": (_parameter("input", "shared_memory_region", string_param="/x"), "shared memory is not served"),
-    "timeout-text": (_parameter("request", "timeout", string_param="5"), "'timeout' is '5'; it takes a whole number"),
-    "timeout-before": (_parameter("request", "timeout", int64_param=-5), "'timeout' is -5"),
-    "priority-yes": (_parameter("request", "priority", bool_param=True), "'priority' is 'True'"),
+    "timeout-text": (_parameter("request", "timeout", string_param="5"), "timeout is '5'; it is a whole number"),
+    "timeout-before": (_parameter("request", "timeout", int64_param=-5), "timeout is -5; it is microseconds"),
+    "priority-yes": (_parameter("request", "priority", bool_param=True), "priority is True"),
+    "priority-before": (_parameter("request", "priority", int64_param=-1), "1 for what goes first"),
     "empty-parameter": (_parameter("request", "odd"), "'odd' has no value"),
 }
 
@@ -180,12 +181,21 @@ def test_the_shorter_of_both_deadlines_holds() -> None:
     made.parameters["priority"].uint64_param = 2
     made.parameters["note"].string_param = "free"
     got = read(made, remaining_s=9.0)
-    assert (got.timeout_s, got.priority, got.id, got.version) == (0.25, 2, "7", "stable")
+    assert (got.timeout_s, got.id, got.version) == (0.25, "7", "stable")
     assert got.parameters == {"timeout": 250_000, "priority": 2, "note": "free"}
     assert read(made, remaining_s=0.1).timeout_s == 0.1
     assert read(request_of()).timeout_s is None
     with pytest.raises(DeadlineError):
         read(made, remaining_s=0.0)
+
+
+def test_priority_1_goes_before_2_and_what_names_none_comes_last() -> None:
+    def got(asked: int) -> int:
+        made = request_of()
+        made.parameters["priority"].uint64_param = asked
+        return read(made).priority
+
+    assert got(1) > got(2) > got(2**32 - 1) > got(0) == read(request_of()).priority
 
 
 def test_raw_contents_may_stand_anywhere_in_the_message() -> None:
