@@ -12,7 +12,7 @@ from edgepack.runtime.serve.budget import Budget, grown
 from edgepack.runtime.serve.layout import Place
 from edgepack.runtime.serve.metrics import Metrics
 from edgepack.runtime.serve.models import Model, Slot
-from edgepack.runtime.serve.proving import Opener, is_golden, prove, resident_bytes
+from edgepack.runtime.serve.proving import Opener, give_back, is_golden, prove, resident_bytes
 from edgepack.runtime.serve.served import Served
 from edgepack.runtime.serve.settings import Settings
 from edgepack.runtime.serve.state import ModelState, StateFile
@@ -103,7 +103,9 @@ class Loader:
         except Exception as error:  # noqa: BLE001 - engines raise anything, and the others go on being served
             await self._fail(model, slot, place, error)
         else:
-            self._take(model, slot, place, served, time.perf_counter() - begun, resident_bytes() - before)
+            took_s = time.perf_counter() - begun
+            await asyncio.to_thread(give_back)
+            self._take(model, slot, place, served, took_s, resident_bytes() - before)
         default = model.default()
         good = default.version if default and default.served else None
         await self._note(model.name, lambda state: state.ended(slot.version, good))

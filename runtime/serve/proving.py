@@ -1,5 +1,6 @@
 """A version from its file to ready: whole, right on this device, warm. All of it is blocking work for a thread."""
 
+import ctypes
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -49,6 +50,18 @@ def is_golden(error: BaseException, place: Place, settings: ModelSettings) -> bo
     except Exception:  # noqa: BLE001 - engines raise anything; it does not open
         return False
     return True
+
+
+def give_back() -> None:
+    """Return to the system what loading took and holds no more: files of packs, golden samples, tensors of tuning.
+
+    The C library keeps freed memory for itself where it lies between pieces that are in use; glibc can be told not to.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (OSError, TypeError, AttributeError):  # another C library
+        return
+    trim(0)
 
 
 def resident_bytes() -> int:
