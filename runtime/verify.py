@@ -31,6 +31,11 @@ class Check(msgspec.Struct, frozen=True):
     tolerance: float | None = None
 
     @property
+    def is_wrong(self) -> bool:
+        """Whether it was tried and did not pass."""
+        return self.tried and not self.passed
+
+    @property
     def verdict(self) -> str:
         """What was found, in a few words."""
         return "passed" if self.passed else f"{'FAILED' if self.tried else 'not tried'}: {self.reason}"
@@ -51,7 +56,7 @@ class Verification(msgspec.Struct, frozen=True):
     @property
     def failures(self) -> tuple[str, ...]:
         """Why the pack is not to be used here; empty when it is."""
-        failed = [f"{one.variant} on {one.engine}: {one.reason}" for one in self.checks if one.tried and not one.passed]
+        failed = [f"{one.variant} on {one.engine}: {one.reason}" for one in self.checks if one.is_wrong]
         if self.steps:
             failed.append(f"steps: {self.steps}")
         if not any(one.tried for one in self.checks):

@@ -98,7 +98,7 @@ def push(pack: Path, /, *, to: Path, name: str | None = None, version: int | Non
 
     Args:
         pack: A pack.
-        to: The folder of models.
+        to: The folder of models; it is made where the folder it lies in exists.
         name: Which model it is a version of; by default the name in the pack.
         version: Its version; by default the one after the highest.
         json: Print one JSON document on stdout and nothing else.
@@ -108,11 +108,15 @@ def push(pack: Path, /, *, to: Path, name: str | None = None, version: int | Non
     from edgepack.runtime.serve.push import push as put
 
     with quiet():  # engines greet on stderr
-        path = put(pack, to, name, version)
+        pushed = put(pack, to, name, version)
     if json:
-        console.show_json({"path": str(path)})
-    else:
-        console.show(f"{pack} is {path}")
+        console.show_json(pushed)
+        return 0
+    if pushed.made_folder:
+        console.note(f"made the folder {to}")
+    for reason in pushed.passed_over:
+        console.note(f"edgepack: warning: not served here, as it is wrong here: {reason}")
+    console.show(f"{pack} is {pushed.path}; here it runs as {pushed.runs}")
     return 0
 
 

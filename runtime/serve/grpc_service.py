@@ -126,7 +126,9 @@ class Service:
         _check_repository(request)
         answer = message("RepositoryIndexResponse")()
         for entry in self._plane.index(ready=request.ready):
-            answer.models.add(name=entry.name, version=entry.version, state=entry.state, reason=entry.reason)
+            answer.models.add(
+                name=entry.name, version=entry.version, state=entry.state, reason=entry.reason, cause=entry.cause
+            )
         return answer
 
     async def _load(self, request: Any) -> Any:

@@ -1,13 +1,16 @@
 """What goes to the data plane and comes back: values that know no protocol."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from edgepack.runtime.tensor import Array
 
 Parameters = dict[str, bool | int | float | str]
+
+Cause = Literal["", "failed", "unloaded", "rolled back", "not served", "not loaded yet"]
+"""Why a version is unavailable: it is bad, was taken out, the policy passes it over, or nobody asked for it yet."""
 
 
 class InferRequest(msgspec.Struct):
@@ -25,7 +28,7 @@ class InferRequest(msgspec.Struct):
     timeout_s: float | None = None
     """The answer is worth nothing later than this after the request came."""
     priority: int = 0
-    """Higher is served first among those that wait."""
+    """Higher is served first among those that wait; `parameters` makes it of the protocol's, where 1 is first."""
 
 
 class Spent(NamedTuple):
@@ -140,6 +143,8 @@ class IndexEntry(msgspec.Struct, frozen=True):
     name: str
     version: str
     state: str
-    """`READY`, `LOADING`, `UNLOADING`, `UNAVAILABLE` (failed: `reason` says why) or `AVAILABLE` (loads on demand)."""
+    """`READY`, `LOADING`, `UNLOADING` or `UNAVAILABLE`, as Triton has them; `cause` says which kind of the last."""
     reason: str = ""
+    """It in words, for people."""
     labels: tuple[str, ...] = ()
+    cause: Cause = ""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from edgepack.runtime.errors import one_line
 from edgepack.runtime.serve import policy
 from edgepack.runtime.serve.layout import Place
-from edgepack.runtime.serve.messages import IndexEntry
+from edgepack.runtime.serve.messages import Cause, IndexEntry
 from edgepack.runtime.serve.served import Served
 from edgepack.runtime.serve.settings import ModelSettings
 from edgepack.runtime.serve.state import ModelState
@@ -166,17 +166,20 @@ class Model:
         return [self._entry(slot, slot.version in wanted) for _, slot in sorted(self.slots.items())]
 
     def _entry(self, slot: Slot, wanted: bool) -> IndexEntry:
-        state, reason = _condition(slot, self.state)
-        if not state:
-            state = "LOADING" if wanted else "UNAVAILABLE"
+        state, reason = _active(slot)
+        cause: Cause = ""
+        if not state and (why := _why_out(slot, self.state)):
+            state, (cause, reason) = "UNAVAILABLE", why
+        elif not state and not wanted:
+            state, cause = "UNAVAILABLE", "not served"
             taken = policy.told(self.settings.versions)
-            reason = "" if wanted else f"not served: the version policy takes {taken}; load it by its version"
+            reason = f"not served: the version policy takes {taken}; load it by its version"
         labels = tuple(label for label, at in self.state.labels.items() if at == slot.version)
-        return IndexEntry(self.name, str(slot.version), state, reason, labels)
+        return IndexEntry(self.name, str(slot.version), state or "LOADING", reason, labels, cause)
 
 
-def _condition(slot: Slot, state: ModelState) -> tuple[str, str]:
-    """The state of a version and its reason; empty where it depends on what is wanted."""
+def _active(slot: Slot) -> tuple[str, str]:
+    """The state of a version that something is done with, and its reason; empty where nothing is."""
     if slot.served is not None:
         reason = f"the file that is there now is not taken: {slot.why}" if slot.refusal else ""
         return "READY", reason
@@ -184,9 +187,16 @@ def _condition(slot: Slot, state: ModelState) -> tuple[str, str]:
         (slot.draining > 0, "UNLOADING", "its last requests are answered"),
         (slot.task is not None, "LOADING", ""),
         (slot.copying, "LOADING", "its file is not whole yet"),
-        (slot.refusal is not None, "UNAVAILABLE", slot.why if slot.refusal else ""),
-        (state.unloaded or slot.version in state.out, "UNAVAILABLE", "unloaded; load it to serve it again"),
-        (slot.version in state.away, "UNAVAILABLE", "rolled back; load it by its version to serve it again"),
-        (slot.asleep, "AVAILABLE", "it loads when it is asked for"),
     )
     return next(((name, reason) for holds, name, reason in facts if holds), ("", ""))
+
+
+def _why_out(slot: Slot, state: ModelState) -> tuple[Cause, str] | None:
+    """Why a version does not answer, as a word and in words; None where only the version policy can say."""
+    facts: tuple[tuple[bool, Cause, str], ...] = (
+        (slot.refusal is not None, "failed", slot.why if slot.refusal else ""),
+        (state.unloaded or slot.version in state.out, "unloaded", "unloaded; load it to serve it again"),
+        (slot.version in state.away, "rolled back", "rolled back; load it by its version to serve it again"),
+        (slot.asleep, "not loaded yet", "not loaded yet: it loads when it is asked for"),
+    )
+    return next(((cause, reason) for holds, cause, reason in facts if holds), None)

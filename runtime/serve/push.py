@@ -5,9 +5,12 @@ import shutil
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from edgepack.runtime.errors import (
     ConflictError,
     EdgepackError,
+    EngineError,
     InputError,
     MissingFileError,
     NotServedError,
@@ -15,6 +18,7 @@ from edgepack.runtime.errors import (
     PackError,
     one_line,
 )
+from edgepack.runtime.loading import load
 from edgepack.runtime.manifest import encode
 from edgepack.runtime.pack import SUFFIX, Pack
 from edgepack.runtime.serve import policy
@@ -25,42 +29,59 @@ from edgepack.runtime.verify import verify
 _SCRATCH = ".edgepack-push"  # hidden: no server looks into it
 
 
+class Pushed(msgspec.Struct, frozen=True):
+    """What was pushed."""
+
+    path: str
+    """Where it lies."""
+    runs: str
+    """Which of its variants answers on this device, and where."""
+    passed_over: tuple[str, ...] = ()
+    """Variants that are wrong in an engine of this device, which would not be served, and why."""
+    made_folder: bool = False
+    """Whether the folder of models was made for it."""
+
+
 def push(
     pack: str | os.PathLike[str], to: str | os.PathLike[str], name: str | None = None, version: int | str | None = None
-) -> Path:
-    """Put a pack into a folder of models, proved and in one step, and return where it lies.
+) -> Pushed:
+    """Put a pack into a folder of models, proved and in one step.
 
-    It is verified first: every digest, and every variant against the golden samples in each engine installed here. A
-    server that watches the folder sees the whole pack or nothing, also after a power cut.
+    It is verified first: every digest, the steps, and the variant that `edgepack.load` takes here against the golden
+    samples. Another variant that is wrong in an engine of this device stops nothing, as it would not be served; it is
+    told. A server that watches the folder sees the whole pack or nothing, also after a power cut.
 
     Args:
         pack: A pack, as a file or a folder.
-        to: The folder of models.
+        to: The folder of models; it is made where the folder it lies in exists.
         name: Which model it is a version of; None takes the name in the pack.
         version: Its version; None takes the one after the highest that is or was there.
 
     Raises:
-        MissingFileError: There is no such pack or folder.
+        MissingFileError: There is no such pack, or no folder to make the folder of models in.
+        MissingExtraError: No engine for the pack is installed.
         PackError: The pack is damaged, or answers wrongly here.
         InputError: The name or the version is none that is taken.
         OutputError: The version exists already, or the folder cannot be written.
     """
     folder = Path(to)
-    if not folder.is_dir():
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file; name the folder of models")
+    if not folder.absolute().parent.is_dir():
         raise MissingFileError(folder, "folder of models")
     asked = None if version is None else check_version(version)
     with Pack(pack) as opened:
         name, said = check_name(name or opened.manifest.name), encode(opened.manifest)
-    if failures := verify(pack).failures:
-        raise PackError(f"{os.fspath(pack)} is not pushed: {'; '.join(failures)}")
+    runs, passed_over = _proved(pack)
     scratch = folder / _SCRATCH
     try:
-        scratch.mkdir(exist_ok=True)
+        is_new = not folder.exists()
+        scratch.mkdir(parents=is_new, exist_ok=True)
         with locked(scratch / "lock"):
             for left in scratch.iterdir():  # nobody else holds the lock: a push that was cut short left it
                 if left.name != "lock":
                     _remove(left)
-            return _put(Path(pack), folder, name, asked, said)
+            return Pushed(str(_put(Path(pack), folder, name, asked, said)), runs, passed_over, is_new)
     except OSError as error:
         if isinstance(error, EdgepackError):
             raise
@@ -104,6 +125,19 @@ def check_whole(path: Path) -> bytes:
         for ref in pack.references():
             pack.read(ref)
         return encode(pack.manifest)
+
+
+def _proved(pack: str | os.PathLike[str]) -> tuple[str, tuple[str, ...]]:
+    """What would be served of a pack here, and what else in it is wrong here; raises where the first is."""
+    found = verify(pack)
+    if found.steps:
+        raise PackError(f"{os.fspath(pack)} is not pushed: steps: {found.steps}")
+    try:
+        with load(pack) as session:
+            runs = f"{session.variant} on {session.engine.description}, {session.provider}"
+    except EngineError as error:
+        raise PackError(f"{os.fspath(pack)} is not pushed: {error}") from error
+    return runs, tuple(f"{one.variant} on {one.engine}: {one.reason}" for one in found.checks if one.is_wrong)
 
 
 def _put(pack: Path, folder: Path, name: str, version: int | None, said: bytes) -> Path:

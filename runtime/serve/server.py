@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 from edgepack.runtime.errors import ServeError
 from edgepack.runtime.serve.guard import Guard
 from edgepack.runtime.serve.listening import HttpServer, address, check_tls
+from edgepack.runtime.serve.messages import IndexEntry
 from edgepack.runtime.serve.metrics import Metrics
 from edgepack.runtime.serve.plane import Plane
 from edgepack.runtime.serve.repository import Repository
@@ -143,8 +144,8 @@ class _Server:
             name = f"{entry.name} {entry.version}"
             facts: dict[str, Any] = {"model": entry.name, "version": entry.version, "state": entry.state}
             if served is None:
-                reason = entry.reason or "it is loaded when it is asked for"
-                self._tell(Event("model", f"{name}: {entry.state.lower()}; {reason}", {**facts, "reason": reason}))
+                facts |= {"cause": entry.cause, "reason": entry.reason}
+                self._tell(Event("model", f"{name}: {_unready(entry)}", facts))
                 continue
             session = served.session
             passed = f"; passed over: {'; '.join(session.fallbacks)}" if session.fallbacks else ""
@@ -176,6 +177,13 @@ class _Server:
             _end(1)
         self._tell(Event("stopped", "stopped: every request had its answer"))
         return 0
+
+
+def _unready(entry: IndexEntry) -> str:
+    """Why a version does not answer, in words; the reason of what was left out on purpose says so itself."""
+    if entry.cause not in {"", "failed"}:
+        return entry.reason
+    return f"{entry.cause or entry.state.lower()}; {entry.reason}".removesuffix("; ")
 
 
 def _end(code: int) -> NoReturn:

@@ -7,12 +7,12 @@ const COLUMNS = ["version", "state", "labels", "actions"];
 const LABELS = ["stable", "canary"];
 const TONES = { READY: "good", UNAVAILABLE: "bad" };
 const STATES = new Set(["READY", "LOADING", "UNLOADING", "UNAVAILABLE", "AVAILABLE", "OUT"]);
-// The protocol has one state for what failed and for what was taken out on purpose; the server's reason tells which.
-const ON_PURPOSE = /^(not served|unloaded|rolled back)\b/;
+// The protocol has one state for what failed and for what is left out on purpose; the server's word beside it tells which.
+const CAUSES = { "not loaded yet": "AVAILABLE", "not served": "OUT", "rolled back": "OUT", unloaded: "OUT" };
 
-/** The state of an entry of the index, with `OUT` for a version that could answer and is not wanted to. */
-export function stateOf({ state, reason = "" }) {
-  return state === "UNAVAILABLE" && ON_PURPOSE.test(reason) ? "OUT" : state;
+/** What to show of an entry of the index: its state, `AVAILABLE` where it loads when it is asked for, `OUT` where it is not wanted. */
+export function stateOf({ state, cause = "" }) {
+  return CAUSES[cause] ?? state;
 }
 
 /** A state as a mark in words and colour. */

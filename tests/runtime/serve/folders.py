@@ -128,6 +128,10 @@ class Server:
         """Version → state."""
         return {entry.version: entry.state for entry in self.repository.index() if entry.name == name}
 
+    def causes(self, name: str = "m") -> dict[str, str]:
+        """Version → why it is unavailable, in a word."""
+        return {entry.version: entry.cause for entry in self.repository.index() if entry.name == name}
+
     def reason(self, version: str, name: str = "m") -> str:
         """Why a version is in its state."""
         return next(one.reason for one in self.repository.index() if (one.name, one.version) == (name, version))

@@ -87,7 +87,10 @@ class Scripted(Plane):
         return self.states.get(name) == "READY" and version in {"", "3", "stable"}
 
     def index(self, *, ready: bool = False) -> list[IndexEntry]:
-        entries = [IndexEntry(name, "3", state, labels=("stable",)) for name, state in self.states.items()]
+        entries = [
+            IndexEntry(name, "3", state, labels=("stable",), cause="" if state == "READY" else "failed")
+            for name, state in self.states.items()
+        ]
         return [entry for entry in entries if entry.state == "READY" or not ready]
 
     async def model(self, name: str, version: str = "") -> ModelMetadata:

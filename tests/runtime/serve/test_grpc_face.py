@@ -11,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgepack.runtime.serve import parameters
 from edgepack.runtime.serve.datatypes import NUMPY, to_protocol
+from edgepack.runtime.serve.grpc_messages import message
 from tests.runtime.serve.grpc_running import METHODS, MODELS, Running, Scripted, Tokens, limits, random_of, running
 from tests.zoo import packs
 
@@ -156,18 +158,17 @@ def test_parameters_and_labels_reach_the_plane_and_come_back(echo: Running) -> N
             timeout=1_500_000, parameters={"who": "me", "share": 0.5, "dry": False},
         )  # fmt: skip
     got = echo.plane.requests[-1]
-    assert (got.version, got.priority, got.timeout_s) == ("stable", 3, 1.5)
+    assert (got.version, got.priority, got.timeout_s) == ("stable", parameters.priority({"priority": 3}), 1.5)
     assert {"who": "me", "share": 0.5, "dry": False}.items() <= got.parameters.items()
-    parameters = answer.get_response().parameters
-    assert parameters["queue"].int64_param == 7
-    assert parameters["load"].double_param == 0.5
-    assert parameters["big"].uint64_param == 2**63
-    assert parameters["warm"].bool_param is True
+    told = answer.get_response().parameters
+    assert told["queue"].int64_param == 7
+    assert told["load"].double_param == 0.5
+    assert told["big"].uint64_param == 2**63
+    assert told["warm"].bool_param is True
     assert answer.get_response().model_version == "3"
 
 
 def test_meanings_and_labels_are_in_the_metadata(echo: Running) -> None:
-    from edgepack.runtime.serve.grpc_messages import message
 
     with grpc.insecure_channel(echo.address) as channel:
         call = channel.unary_unary(f"{METHODS}ModelMetadata", None, message("ModelMetadataResponse").FromString)
@@ -188,6 +189,10 @@ def test_the_repository_is_told_loaded_and_unloaded(echo: Running) -> None:
         assert [(entry["name"], entry["version"], entry["state"]) for entry in index] == [
             ("echo", "3", "READY"), ("broken", "3", "UNAVAILABLE"),
         ]  # fmt: skip
+    with grpc.insecure_channel(echo.address) as channel:
+        index = channel.unary_unary(f"{METHODS}RepositoryIndex", None, message("RepositoryIndexResponse").FromString)
+        assert [entry.cause for entry in index(b"", timeout=20).models] == ["", "failed"]
+    with triton.InferenceServerClient(echo.address) as client:
         client.load_model("echo")
         client.unload_model("echo", unload_dependents=True)
         assert echo.plane.loaded == [("load", "echo", ""), ("unload", "echo", "")]

@@ -21,7 +21,7 @@ class Kept(Repository):
     def index(self) -> list[IndexEntry]:
         return [
             IndexEntry("a", "1", "READY", labels=("stable",)),
-            IndexEntry("a", "2", "UNAVAILABLE", "its golden samples are answered wrongly"),
+            IndexEntry("a", "2", "UNAVAILABLE", "its golden samples are answered wrongly", cause="failed"),
         ]
 
     async def load(self, name: str, version: str = "") -> None:
@@ -65,6 +65,7 @@ def test_the_index_tells_every_version_or_those_that_answer(kept: Running) -> No
         ("1", "READY", ""), ("2", "UNAVAILABLE", "its golden samples are answered wrongly"),
     ]  # fmt: skip
     assert every[0]["labels"] == ["stable"]
+    assert [entry["cause"] for entry in every] == ["", "failed"]
     ready = kept.ask("POST", "/v2/repository/index", json={"ready": True}).json()
     assert [entry["version"] for entry in ready] == ["1"]
 

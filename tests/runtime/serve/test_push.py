@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edgepack.runtime.errors import ConflictError, InputError, MissingFileError, NotServedError, OutputError, PackError
@@ -11,6 +12,7 @@ from edgepack.runtime.serve.layout import scan
 from edgepack.runtime.serve.push import push, rollback
 from edgepack.runtime.serve.state import ModelState, StateFile
 from tests.runtime.serve.folders import BAD, numbered, put, sound
+from tests.zoo import packs
 
 
 @pytest.fixture
@@ -26,25 +28,29 @@ def pack(tmp_path: Path) -> Path:
     return path
 
 
+def pushed(pack: Path, folder: Path, name: str | None = None, version: int | None = None) -> Path:
+    return Path(push(pack, folder, name, version).path)
+
+
 def versions(folder: Path, name: str = "mlp") -> list[int]:
     return sorted(scan(folder).models.get(name, {}))
 
 
 def test_a_pack_becomes_the_next_version_under_its_own_name(folder: Path, pack: Path) -> None:
-    assert push(pack, folder) == folder / "mlp" / "1.edgepack"
-    assert push(pack, folder) == folder / "mlp" / "2.edgepack"
-    assert push(pack, folder, "other", 7) == folder / "other" / "7.edgepack"
+    assert pushed(pack, folder) == folder / "mlp" / "1.edgepack"
+    assert pushed(pack, folder) == folder / "mlp" / "2.edgepack"
+    assert pushed(pack, folder, "other", 7) == folder / "other" / "7.edgepack"
     assert (folder / "mlp" / "2.edgepack").read_bytes() == pack.read_bytes()
 
 
 def test_a_flat_pack_counts_as_version_1(folder: Path, pack: Path) -> None:
     (folder / "mlp.edgepack").write_bytes(pack.read_bytes())
-    assert push(pack, folder).name == "2.edgepack"
+    assert pushed(pack, folder).name == "2.edgepack"
 
 
 def test_a_pack_in_folder_form_stays_one(folder: Path, tmp_path: Path) -> None:
     write_pack(f"{tmp_path}/p/", *numbered(1))
-    assert push(tmp_path / "p", folder) == folder / "mlp" / "1"
+    assert pushed(tmp_path / "p", folder) == folder / "mlp" / "1"
     with Pack(folder / "mlp" / "1") as opened:
         assert opened.manifest == numbered(1)[0]
 
@@ -52,9 +58,9 @@ def test_a_pack_in_folder_form_stays_one(folder: Path, tmp_path: Path) -> None:
 def test_numbers_are_never_given_twice(folder: Path, pack: Path) -> None:
     (folder / "mlp").mkdir()
     (folder / "mlp" / "3.edgepack").write_bytes(b"half")
-    assert push(pack, folder).name == "4.edgepack"
+    assert pushed(pack, folder).name == "4.edgepack"
     StateFile(folder).change("mlp", lambda state: state.without(8))
-    assert push(pack, folder).name == "9.edgepack"
+    assert pushed(pack, folder).name == "9.edgepack"
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -77,9 +83,49 @@ def test_a_name_that_leaves_the_folder_is_refused(folder: Path, pack: Path, name
         push(pack, folder, name)
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path: Path, pack: Path) -> None:
+def test_a_folder_is_made_where_there_is_one_to_make_it_in(tmp_path: Path, pack: Path) -> None:
+    assert push(pack, tmp_path / "new").made_folder
+    assert not push(pack, tmp_path / "new").made_folder
+    assert versions(tmp_path / "new") == [1, 2]
     with pytest.raises(MissingFileError, match="no folder of models"):
-        push(pack, tmp_path / "no")
+        push(pack, tmp_path / "no" / "models")
+    with pytest.raises(InputError, match="is a file; name the folder of models"):
+        push(pack, pack)
+
+
+def test_a_bad_pack_makes_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "p.edgepack").write_bytes(BAD["wrong goldens"](1))
+    with pytest.raises(PackError, match="not pushed"):
+        push(tmp_path / "p.edgepack", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def with_another_variant(path: Path, *, first_is_right: bool) -> Path:
+    """A pack of two variants, of which one gives wrong answers; the one that is closer to Keras comes first."""
+    manifest, files = packs.mlp()
+    [right] = [one for one in manifest.variants if one.format == "onnx"][:1]
+    other, other_files = packs.tiles()
+    [wrong_file] = [one.file for one in other.variants if one.format == "onnx"][:1]
+    wrong = msgspec.structs.replace(right, name="onnx-int8", precision="int8", file=wrong_file)
+    if not first_is_right:
+        right = msgspec.structs.replace(right, file=wrong_file)
+    changed = msgspec.structs.replace(manifest, variants=(right, wrong))
+    del files["models/mlp.tflite"]
+    write_pack(path, changed, {"models/tiles.onnx": other_files["models/tiles.onnx"], **files})
+    return path
+
+
+def test_a_variant_that_would_not_be_served_is_told_and_stops_nothing(folder: Path, tmp_path: Path) -> None:
+    found = push(with_another_variant(tmp_path / "p.edgepack", first_is_right=True), folder)
+    assert found.runs.startswith("onnx-float32 on ")
+    assert any(reason.startswith("onnx-int8 on onnx: ") for reason in found.passed_over)
+    assert versions(folder) == [1]
+
+
+def test_a_pack_whose_every_variant_is_wrong_is_not_pushed(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackError, match="is not pushed: "):
+        push(with_another_variant(tmp_path / "p.edgepack", first_is_right=False), folder)
+    assert versions(folder) == []
 
 
 def test_what_a_push_that_was_cut_short_left_is_removed(folder: Path, pack: Path) -> None:
@@ -93,8 +139,8 @@ def test_what_a_push_that_was_cut_short_left_is_removed(folder: Path, pack: Path
 
 def test_many_at_once_each_get_their_own_version(folder: Path, pack: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
-        pushed = list(pool.map(lambda _: push(pack, folder), range(8)))
-    assert len(set(pushed)) == 8
+        paths = list(pool.map(lambda _: pushed(pack, folder), range(8)))
+    assert len(set(paths)) == 8
     assert versions(folder) == list(range(1, 9))
 
 

@@ -61,6 +61,7 @@ def test_the_highest_version_answers_compared_as_numbers(tmp_path: Path) -> None
             assert server.plane.ready()
             assert await server.ask() == "10"
             assert server.states() == {"2": "UNAVAILABLE", "9": "UNAVAILABLE", "10": "READY"}
+            assert server.causes() == {"2": "not served", "9": "not served", "10": ""}
             assert server.repository.versions("m") == ("10",)
         assert server.metrics.ready == server.metrics.gone == [("m", "10")]
 
@@ -212,6 +213,7 @@ def test_a_bad_version_never_answers_and_is_reported(tmp_path: Path, kind: str) 
             await server.until(lambda: server.states()["2"] == "UNAVAILABLE")
             assert server.metrics.refused == [("m", "2", kind == "wrong goldens")]
             assert server.reason("2")
+            assert server.causes()["2"] == "failed"
             assert str(tmp_path) not in server.reason("2")
             with pytest.raises(NotReadyError, match="version 2"):
                 await server.ask(version="2")
@@ -402,6 +404,7 @@ def test_a_rollback_answers_with_the_version_before_and_outlives_the_server(tmp_
         async with Server(tmp_path) as server:
             assert await server.ask() == "2"
             assert "rolled back" in server.reason("3")
+            assert server.causes()["3"] == "rolled back"
             put(tmp_path, "m", 4)
             await server.until(lambda: server.answers_with("4"))
             await server.repository.rollback("m")
@@ -506,7 +509,8 @@ def test_on_demand_a_cold_model_is_loaded_once_for_all_who_ask(tmp_path: Path) -
         opener = Slowly()
         async with Server(tmp_path, on_demand=True, opener=opener) as server:
             assert server.plane.ready()
-            assert server.states() == {"1": "AVAILABLE"}
+            assert server.states() == {"1": "UNAVAILABLE"}
+            assert server.causes() == {"1": "not loaded yet"}
             assert await asyncio.gather(*(server.ask() for _ in range(5))) == ["1"] * 5
             assert opener.opened == [("m", "1")]
             put(tmp_path, "m", 2)
@@ -560,17 +564,17 @@ def test_beyond_the_memory_the_idle_model_used_longest_ago_is_unloaded(tmp_path:
         for name in ("a", "b", "c"):
             put(tmp_path, name, 1)
         async with Server(tmp_path, memory_mb=0) as server:
-            assert [server.states(name)["1"] for name in "abc"] == ["AVAILABLE"] * 3
+            assert [server.causes(name)["1"] for name in "abc"] == ["not loaded yet"] * 3
             assert await server.ask("a") == "1"
             assert await server.ask("b") == "1"
-            assert [server.states(name)["1"] for name in "abc"] == ["AVAILABLE", "READY", "AVAILABLE"]
+            assert [server.causes(name)["1"] for name in "abc"] == ["not loaded yet", "", "not loaded yet"]
             held = server.repository.ready("b")
             assert held is not None
             with held:
                 assert await server.ask("c") == "1"
                 assert server.states("b")["1"] == "READY", "what answers is never unloaded for another"
             assert await server.ask("a") == "1"
-            assert [server.states(name)["1"] for name in "abc"] == ["READY", "AVAILABLE", "AVAILABLE"]
+            assert [server.causes(name)["1"] for name in "abc"] == ["", "not loaded yet", "not loaded yet"]
 
     run(story)
 

@@ -105,7 +105,8 @@ def test_a_version_is_pushed_to_a_running_server_and_taken_back(
     with Running(models, "--token-file", tokens) as running:
         running.ready()
         done = run("push", mlp_pack, "--to", models, "--name", "mlp", "--json")
-        assert json.loads(done.out) == {"path": str(models / "mlp" / "2.edgepack")}
+        told = json.loads(done.out)
+        assert (told["path"], told["passed_over"]) == (str(models / "mlp" / "2.edgepack"), [])
 
         def versions() -> list[str]:
             return list(json.loads(running.get("/v2/models/mlp", token=ADMIN)[1])["versions"])
@@ -123,10 +124,14 @@ def test_a_version_is_pushed_to_a_running_server_and_taken_back(
 
 
 def test_going_back_works_without_a_server(run: Run, models: Path, mlp_pack: Path) -> None:
-    assert run("push", mlp_pack, "--to", models, "--name", "mlp").out == (
-        f"{mlp_pack} is {models / 'mlp' / '2.edgepack'}\n"
-    )
+    done = run("push", mlp_pack, "--to", models, "--name", "mlp")
+    assert done.out.startswith(f"{mlp_pack} is {models / 'mlp' / '2.edgepack'}; here it runs as onnx-float32 on ")
     assert json.loads(run("rollback", "mlp", "--in", models, "--json").out) == {"name": "mlp", "version": "1"}
+
+
+def test_a_push_into_a_new_folder_says_that_it_made_it(run: Run, mlp_pack: Path, tmp_path: Path) -> None:
+    done = run("push", mlp_pack, "--to", tmp_path / "new")
+    assert (done.code, done.err) == (0, f"made the folder {tmp_path / 'new'}\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--in", "x", "--url", "http://127.0.0.1:1")], ids=["neither", "both"])
