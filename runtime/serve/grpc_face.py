@@ -1,5 +1,6 @@
 """The gRPC face: Open Inference Protocol v2, health and reflection on one port."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class GrpcFace:
             MissingFileError: There is no certificate or key where the settings say.
             InputError: The address cannot be listened on, or the certificate and key cannot be used.
         """
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # errors are raised: what it would print beside is no news
         try:
             import grpc
             import grpc_health  # noqa: F401 - what is missing shows here, not at a call
@@ -91,10 +93,16 @@ def _listen(server: Any, address: str, settings: Settings) -> int:
         bound = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError as error:
         raise InputError(
-            f"gRPC cannot listen on {address}: {one_line(error)}; "
-            "take another port, or see that certificate and key fit one another"
+            f"gRPC cannot listen on {address}: {_why(error)}name another --grpc-port, or see that certificate and key "
+            "fit one another"
         ) from error
     return int(bound)
+
+
+def _why(error: RuntimeError) -> str:
+    """What the library says, where it is more than that it failed and how to be told more."""
+    said = one_line(error)
+    return "" if "GRPC_VERBOSITY" in said else f"{said}; "
 
 
 def _credentials(settings: Settings) -> Any:

@@ -206,6 +206,11 @@ def _about_model(key: str, model: ModelSettings) -> Iterator[str]:
 
 
 def _look_at_files(settings: Settings) -> None:
+    if Path(settings.models).is_file():
+        raise InputError(
+            f"{settings.models} is a file; what is served is a folder: edgepack push {settings.models} --to models, "
+            "then edgepack serve models"
+        )
     if not Path(settings.models).is_dir():
         raise MissingFileError(settings.models, "folder of models")
     for key in ("token_file", "tls_cert", "tls_key"):

@@ -171,6 +171,17 @@ def test_a_port_that_is_taken_is_one_line(models: Path) -> None:
     )
 
 
+def test_a_port_of_grpc_that_is_taken_is_one_line(models: Path) -> None:
+    pytest.importorskip("grpc")
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        told = refused(models, "--port", 0, "--grpc-port", port)
+    assert told == (
+        f"edgepack: gRPC cannot listen on 127.0.0.1:{port}: name another --grpc-port, or see that certificate and key "
+        "fit one another\n"
+    )
+
+
 def test_a_host_that_is_not_ours_is_one_line(models: Path) -> None:
     assert "cannot listen on port 0 of 192.0.2.1: " in refused(models, "--port", 0, "--host", "192.0.2.1", "--insecure")
 
@@ -186,6 +197,10 @@ def test_a_folder_without_a_pack_is_one_line(tmp_path: Path, workers: int) -> No
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert "no folder of models at" in refused(tmp_path / "lost")
+
+
+def test_a_pack_in_place_of_a_folder_says_what_to_do(mlp_pack: Path) -> None:
+    assert f"{mlp_pack} is a file; what is served is a folder: edgepack push " in refused(mlp_pack)
 
 
 def test_other_machines_need_a_word_more(models: Path) -> None:
