@@ -19,6 +19,7 @@ MLP_WEIGHTS = RNG.standard_normal((4, 3)).astype(np.float32)
 MLP_BIAS = RNG.standard_normal(3).astype(np.float32)
 TILE_WEIGHTS = RNG.standard_normal((16, 3)).astype(np.float32)
 EMBEDDING = RNG.standard_normal((10, 2)).astype(np.float32)
+STEP_WEIGHTS = np.array([[1, -2, 0.5], [-1, 0.25, 2]], np.float32)
 
 
 def softmax(scores: Array) -> Array:
@@ -41,10 +42,13 @@ def save_outputs() -> None:
     pixels = RNG.integers(0, 256, (5, 4, 4, 1)).astype(np.float32) / np.float32(255)
     scores = softmax(pixels.reshape(5, 16).astype(np.float64) @ TILE_WEIGHTS).astype(np.float32)
     np.savez(HERE / "tiles.npz", in_image=pixels, out_scores=scores)
+    x = RNG.standard_normal((5, 3, 2)).astype(np.float32)
+    each = (x.astype(np.float64) @ STEP_WEIGHTS).astype(np.float32)
+    np.savez(HERE / "steps.npz", in_x=x, out_each=each, out_most=each.max(axis=1))
 
 
 def save_onnx() -> None:
-    """`mlp` takes any batch, `mlp_batch4` exactly four rows, `sum` has no batch axis."""
+    """`mlp` takes any batch, `mlp_batch4` exactly four rows, `sum` has no batch axis, `steps` any number of steps."""
     from onnx import TensorProto, checker, helper, numpy_helper
 
     def save(name: str, nodes: list[Any], inputs: dict[str, Any], outputs: dict[str, Any], **constants: Array) -> None:
@@ -77,6 +81,9 @@ def save_onnx() -> None:
         node("Flatten", ["image"], ["flat"]), node("MatMul", ["flat", "w"], ["p"]), node("Softmax", ["p"], ["scores"])
     ]  # fmt: skip
     save("tiles", tiles, {"image": ["batch", 4, 4, 1]}, {"scores": ["batch", 3]}, w=TILE_WEIGHTS)
+    steps = [node("MatMul", ["x", "w"], ["each"]), node("ReduceMax", ["each"], ["most"], axes=[1], keepdims=0)]
+    both = {"each": ["batch", "steps", 3], "most": ["batch", 3]}
+    save("steps", steps, {"x": ["batch", "steps", 2]}, both, w=STEP_WEIGHTS)
 
 
 def save_tflite() -> None:

@@ -71,6 +71,26 @@ def tiles(**changes: Any) -> tuple[Manifest, Files]:
     )  # fmt: skip
 
 
+def ids(**changes: Any) -> tuple[Manifest, Files]:
+    """The mean of what stands for five whole numbers from 0 to 9."""
+    return _pack(
+        "ids", ("ids.onnx",),
+        inputs=(TensorSpec("ids", (None, 5), "int64"),),
+        outputs=(TensorSpec("y", (None, 2), "float32"),),
+        **changes,
+    )  # fmt: skip
+
+
+def steps(**changes: Any) -> tuple[Manifest, Files]:
+    """Any number of steps of two measures; what each gives, and the most of each."""
+    return _pack(
+        "steps", ("steps.onnx",),
+        inputs=(TensorSpec("x", (None, None, 2), "float32"),),
+        outputs=(TensorSpec("each", (None, None, 3), "float32"), TensorSpec("most", (None, 3), "float32")),
+        **changes,
+    )  # fmt: skip
+
+
 def write(path: Path, pack: tuple[Manifest, Files]) -> Path:
     """Write a pack and return where it is."""
     write_pack(path, *pack)
