@@ -94,8 +94,8 @@ class Guard:
 
     def __init__(self, settings: Settings, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._path = Path(settings.token_file) if settings.token_file else None
+        self._stamp = self._looked() if self._path else None  # before it is read: what changes meanwhile is seen
         self._tokens = read_tokens(self._path) if self._path else None
-        self._stamp = self._looked() if self._path else None
         self._rate, self._clock = settings.limits.rate_per_s, clock
         self._next_look = clock() + _LOOK_S
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()

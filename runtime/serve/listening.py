@@ -22,8 +22,9 @@ def bind(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ServeError(f"cannot listen on {where}: {one_line(error.strerror or error)}; check the host") from error
+    except (OSError, UnicodeError) as error:  # a host that cannot be a name is told by the encoding of names
+        why = one_line(getattr(error, "strerror", None) or error)
+        raise ServeError(f"cannot listen on {where}: {why}; check the host") from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)

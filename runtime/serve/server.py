@@ -24,6 +24,8 @@ from edgepack.runtime.serve.telling import Event, Tell
 if TYPE_CHECKING:
     from edgepack.runtime.serve.grpc_face import GrpcFace
 
+_CLOSE_S = 1.0  # how long models may take to be closed when the last request has its answer
+
 
 class Place(NamedTuple):
     """Where a process stands among those that share a port."""
@@ -90,6 +92,8 @@ class _Server:
             start.result()
         except BaseException:
             await self._http.stop()
+            if self._grpc is not None:
+                await self._grpc.stop(0.0)
             raise
         self._tell_ready(time.perf_counter() - begun)
         await self._first_of(http)
@@ -171,11 +175,17 @@ class _Server:
         try:
             async with asyncio.timeout(settings.drain_s):
                 await asyncio.gather(*faces)
-                await self._repository.stop()
         except TimeoutError:
             self._tell(Event("late", f"some requests did not end within {settings.drain_s:g} s and were cut off"))
             _end(1)
-        self._tell(Event("stopped", "stopped: every request had its answer"))
+        stopped = Event("stopped", "stopped: every request had its answer")
+        try:
+            async with asyncio.timeout(_CLOSE_S):
+                await self._repository.stop()
+        except TimeoutError:  # a model is being loaded, which nobody waits for any more
+            self._tell(stopped)
+            _end(0)
+        self._tell(stopped)
         return 0
 
 

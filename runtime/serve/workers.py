@@ -139,24 +139,33 @@ class _Supervisor:
         clock = asyncio.get_running_loop().time
         while not self._stopping.is_set():
             begun = clock()
-            code = await self._run(worker)
+            code, ended = await self._outcome(worker)
             if self._stopping.is_set():
-                self._codes.append(code)
+                # SIGTERM ends a worker only before it listens to signals, and with that to requests.
+                self._codes.append(0 if code is None or code == -signal.SIGTERM else code)
                 return
             if worker not in self._ready:
-                self._failed = f"worker {worker} {_ended(code)} before it was ready"
+                self._failed = f"worker {worker} {ended} before it was ready"
                 self._stopping.set()
                 return
             pause_s = _FIRST_PAUSE_S if clock() - begun > _STEADY_S else pause_s
             self._tell(
                 Event(
                     "worker",
-                    f"worker {worker} {_ended(code)}; it starts again in {pause_s:g} s",
+                    f"worker {worker} {ended}; it starts again in {pause_s:g} s",
                     {"worker": worker, "state": "died", "exit_code": code, "pause_s": pause_s},
                 )
             )
             await _first(asyncio.sleep(pause_s), self._stopping.wait())
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+
+    async def _outcome(self, worker: int) -> tuple[int | None, str]:
+        """Run a worker once; its exit code, None where it could not be started, and how it ended, in words."""
+        try:
+            code = await self._run(worker)
+        except OSError as error:  # no memory, or no more processes, just now
+            return None, f"cannot be started ({error.strerror or error})"
+        return code, _ended(code)
 
     async def _run(self, worker: int) -> int:
         """Start a worker, pass on what it tells, and return its exit code."""

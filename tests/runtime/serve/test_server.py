@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from edgepack.runtime.serve.listening import bind
+from edgepack.runtime.serve.state import locked
+from tests.runtime.serve.folders import put
 from tests.runtime.serve.running import BODY, Running, half_asked
 
 pytest.importorskip("granian")
@@ -261,3 +263,26 @@ def test_tls_answers_over_tls_alone(models: Path, certificate: tuple[Path, Path]
 def test_a_certificate_that_cannot_be_used_is_one_line(models: Path, certificate: tuple[Path, Path]) -> None:
     chain, _ = certificate
     assert "cannot be used: " in refused(models, "--port", 0, "--tls-cert", chain, "--tls-key", chain)
+
+
+def test_a_host_that_can_be_no_name_is_one_line(models: Path) -> None:
+    assert "cannot listen on port 0 of a..b: " in refused(models, "--port", 0, "--host", "a..b", "--insecure")
+
+
+def test_what_does_not_start_leaves_one_line_with_grpc_too(tmp_path: Path) -> None:
+    assert "no pack in" in refused(tmp_path, "--port", 0, "--grpc-port", 0).splitlines()[-1]
+
+
+def test_a_model_that_is_being_loaded_does_not_hold_up_the_end(tmp_path: Path) -> None:
+    put(tmp_path, "m", 1)
+    with Running(tmp_path) as running, locked(tmp_path / ".edgepack-serve.lock"):  # nothing is loaded without the lock
+        running.until("listening")
+        assert running.stop() == 0
+    with Running(tmp_path) as running:
+        running.ready()
+        with locked(tmp_path / ".edgepack-serve.lock"):
+            put(tmp_path, "m", 2)
+            while b'"LOADING"' not in running.get("/v2/repository/index", method="POST")[1]:
+                pass
+            assert running.stop() == 0
+        assert running.until("stopped")

@@ -1,14 +1,18 @@
 """Several processes on one port: they start, die, start again and end together."""
 
+import asyncio
 import os
 import shutil
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from edgepack.runtime.serve import settings as seam
-from edgepack.runtime.serve.workers import divided
+from edgepack.runtime.serve.listening import bind
+from edgepack.runtime.serve.telling import Event
+from edgepack.runtime.serve.workers import divided, supervise
 from tests.runtime.serve.running import BODY, Running, half_asked, wait_until_gone
 
 pytest.importorskip("granian")
@@ -73,3 +77,32 @@ def test_workers_divide_the_cores_unless_threads_are_set() -> None:
     assert (settings.default.threads, settings.of("digits").threads, settings.of("words").threads) == (2, 3, 2)
     assert settings.of("words").variant == "int8"
     assert divided(seam.Settings("models", workers=4), cores=2).default.threads == 1
+
+
+def test_workers_that_are_stopped_while_they_start_cut_nothing_off(models: Path) -> None:
+    with Running(models, "--workers", 2) as running:
+        running.until("listening")
+        assert running.stop() == 0
+        assert running.until("stopped")["clean"]
+
+
+def test_a_worker_that_cannot_be_started_again_is_tried_again(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready: list[int] = []
+    python, failures = sys.executable, []
+
+    def tell(event: Event) -> None:
+        if event.name == "worker" and event.facts["state"] == "ready":
+            ready.append(event.facts["pid"])
+            if len(ready) == 2:
+                monkeypatch.setattr(sys, "executable", "/nowhere/python")
+                os.kill(ready[0], signal.SIGKILL)
+            if len(ready) == 3:
+                os.kill(os.getpid(), signal.SIGTERM)
+        if event.name == "worker" and "cannot be started (No such file or directory)" in event.text:
+            failures.append(event.facts["exit_code"])
+            monkeypatch.setattr(sys, "executable", python)
+
+    settings = seam.Settings(str(models), workers=2)
+    assert asyncio.run(supervise(settings, "0", bind("127.0.0.1", 0), tell)) == 0
+    assert failures == [None]
+    assert len(ready) == 3
