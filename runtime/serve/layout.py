@@ -5,6 +5,7 @@ A request never names a path: it names a model and a version, and both are looke
 
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -15,8 +16,11 @@ from edgepack.runtime.pack import MANIFEST, SUFFIX
 
 HIDDEN = "hidden"
 
-Mark = tuple[tuple[str, int, int, int], ...]
-"""File, inode, bytes and time of change, in nanoseconds, of all files of a pack: another mark is another pack."""
+Mark = tuple[tuple[str, int, int, int, int], ...]
+"""File, inode, bytes, time of change, in nanoseconds, and who may read it, of all files of a pack.
+
+Another mark is another pack, or one that may be read now and could not before.
+"""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -34,7 +38,7 @@ class Place(msgspec.Struct, frozen=True):
     @property
     def size_bytes(self) -> int:
         """The size of the pack."""
-        return sum(size for _, _, size, _ in self.mark)
+        return sum(size for _, _, size, _, _ in self.mark)
 
 
 class Layout(msgspec.Struct, frozen=True):
@@ -71,6 +75,7 @@ def scan(folder: str | os.PathLike[str]) -> Layout:
 
     Raises:
         MissingFileError: There is no such folder.
+        OSError: It, or what is in it, cannot be read now: nothing is known of what lies there.
     """
     root = Path(folder)
     if not root.is_dir():
@@ -111,7 +116,7 @@ def _found(root: Path, ignored: dict[str, str]) -> Iterator[tuple[str, int, Path
             yield stem, 1, path
         elif not path.is_dir():
             ignored[told] = f"no {SUFFIX} file and no folder"
-        elif (path / MANIFEST).exists():
+        elif os.path.lexists(path / MANIFEST):
             ignored[told] = f"a pack in folder form without a version; move it to {told}/1"
         else:
             yield from ((stem, version, pack) for version, pack in _versions(path, root, ignored))
@@ -124,9 +129,9 @@ def _versions(model: Path, root: Path, ignored: dict[str, str]) -> Iterator[tupl
         stem = path.name.removesuffix(SUFFIX)
         if not _VERSION.fullmatch(stem):
             ignored[told] = "its name is no version; versions are whole numbers from 1, without zeros ahead"
-        elif path.name != stem or (path / MANIFEST).is_file():
+        elif path.name != stem or os.path.isfile(path / MANIFEST):
             yield int(stem), path
-        elif not path.is_dir():
+        elif not os.path.isdir(path):
             ignored[told] = f"no {SUFFIX} file and no folder"
         else:
             packs = [inner for inner in _entries(path, root, ignored) if inner.name.endswith(SUFFIX)]
@@ -141,7 +146,10 @@ def _entries(folder: Path, root: Path, ignored: dict[str, str]) -> list[Path]:
     found: list[Path] = []
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:  # it went away meanwhile, or may not be read
+    except OSError as error:
+        # Too many open files or a disk that fails would look like a folder that was emptied.
+        if folder == root or not isinstance(error, FileNotFoundError | NotADirectoryError | PermissionError):
+            raise
         ignored[folder.relative_to(root).as_posix()] = f"it cannot be read: {error.strerror}"
         return found
     for entry in entries:
@@ -168,13 +176,14 @@ def _unwanted(entry: "os.DirEntry[str]") -> str:
 
 def _mark(path: Path) -> Mark:
     """The mark of a pack; empty where it is not there any more."""
-    inside = sorted(path.rglob("*")) if path.is_dir() else [path]
+    inside = sorted(path.rglob("*")) if os.path.isdir(path) else [path]
     found = []
     for file in inside:
         try:
             facts = file.stat(follow_symlinks=False)
         except OSError:  # it is being copied or removed; the next look tells
             continue
-        if not file.is_dir():
-            found.append((file.relative_to(path).as_posix(), facts.st_ino, facts.st_size, facts.st_mtime_ns))
+        if not stat.S_ISDIR(facts.st_mode):
+            told = file.relative_to(path).as_posix()
+            found.append((told, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_mode))
     return tuple(found)

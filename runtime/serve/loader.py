@@ -52,14 +52,14 @@ class Loader:
             slot.task = self._begin(self._load(model, slot))
         return slot.task
 
-    def tidy(self, model: Model) -> list[asyncio.Task[None]]:
-        """Take what is not wanted out of traffic; returns what ends when it has drained."""
-        going = [self._retire(model, slot) for slot in model.unwanted()]
+    def tidy(self, model: Model) -> None:
+        """Take what is not wanted out of traffic; it drains."""
+        for slot in model.unwanted():
+            self._retire(model, slot)
         for version in [slot.version for slot in model.slots.values() if slot.expired and slot.served is None]:
             if not model.slots[version].draining and model.slots[version].task is None:
                 del model.slots[version]
         model.publish()
-        return going
 
     async def finish(self, models: Iterable[Model]) -> None:
         """Drain and close everything; what is being loaded is waited for, as it cannot be stopped."""
@@ -171,13 +171,14 @@ class Loader:
             if served.in_flight:
                 _LOG.warning("%s %s is closed under %d requests", model.name, served.version, served.in_flight)
             await served.close(0.0)
-            slot.draining -= 1
+            slot.draining.discard(task)
             if served.version not in model.table:  # else another file of the same version took its place
                 self._metrics.unloaded(model.name, served.version)
             _LOG.info("%s %s is unloaded", model.name, served.version)
 
-        slot.draining += 1
-        return self._begin(drain())
+        task = self._begin(drain())
+        slot.draining.add(task)
+        return task
 
     async def _note(self, name: str, change: Callable[[ModelState], ModelState]) -> None:
         """Keep what helps a later start; nothing depends on it."""

@@ -28,7 +28,7 @@ class Slot:
         copying: It is not whole, and was written to a moment ago.
         asleep: It loads when it is asked for.
         insisted: Somebody asked for it by name, whatever was found before.
-        draining: How many that were loaded from here still answer their last requests.
+        draining: What ends when those that were loaded from here before have answered their last requests.
         claims: How many want it whatever the policy says.
         cost: What loading it took of memory, in bytes; 0 before it was.
         task: The loading that is going on.
@@ -42,7 +42,8 @@ class Slot:
         self.refusal: BaseException | None = None
         self.task: Task[None] | None = None
         self.expired = self.copying = self.insisted = False
-        self.draining = self.claims = self.cost = 0
+        self.draining: set[Task[None]] = set()
+        self.claims = self.cost = 0
 
     @property
     def version(self) -> int:
@@ -184,7 +185,7 @@ def _active(slot: Slot) -> tuple[str, str]:
         reason = f"the file that is there now is not taken: {slot.why}" if slot.refusal else ""
         return "READY", reason
     facts = (
-        (slot.draining > 0, "UNLOADING", "its last requests are answered"),
+        (bool(slot.draining), "UNLOADING", "its last requests are answered"),
         (slot.task is not None, "LOADING", ""),
         (slot.copying, "LOADING", "its file is not whole yet"),
     )

@@ -144,8 +144,10 @@ def _put(pack: Path, folder: Path, name: str, version: int | None, said: bytes) 
     """Copy a pack beside, look whether all of it arrived, and rename it to its place."""
     file = StateFile(folder)
     if version is None:
-        version = 1 + max(highest(folder, name), file.read().get(name, ModelState()).highest)
+        version = check_version(1 + max(highest(folder, name), file.read().get(name, ModelState()).highest))
     target = folder / name / (str(version) if pack.is_dir() else f"{version}{SUFFIX}")
+    if target.parent.is_symlink():  # no server would look into it
+        raise OutputError(f"{target.parent} is a link; make it a folder, or push under another name")
     if version in scan(folder).models.get(name, {}) or target.exists():
         raise OutputError(f"version {version} of {name!r} exists in {folder}; leave the version out to take the next")
     beside = folder / _SCRATCH / target.name

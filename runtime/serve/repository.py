@@ -74,8 +74,7 @@ class Repository:
         """Load what is there, and begin to watch the folder; raises `MissingFileError` where there is none."""
         if not self._folder.is_dir():
             raise MissingFileError(self._folder, "folder of models")
-        if self._settings.watch:  # before the first look, so that nothing is missed between the two
-            self._begin(self._follow())
+        self._begin(self._follow())  # before the first look, so that nothing is missed between the two
         await self.rescan()
         self._started = True
 
@@ -187,12 +186,14 @@ class Repository:
             ConflictError: The state cannot be written.
         """
         model = self._model(name)
+        slots = [asked.known(model, version)] if version else list(model.slots.values())
         if version:
-            number = asked.known(model, version).version
-            await self._write(name, lambda state: state.without(number))
+            await self._write(name, lambda state: state.without(slots[0].version))
         else:
             await self._write(name, lambda state: msgspec.structs.replace(state, unloaded=True, asked=(), out=()))
-        await asyncio.gather(*self._loader.tidy(model))
+        self._loader.tidy(model)
+        # Who looks through the folder may have seen what was written first, and let go of it already.
+        await asyncio.gather(*(task for slot in slots for task in slot.draining))
 
     async def rollback(self, name: str) -> str:
         """Make the last good version before the one that answers answer again; returns it.
@@ -280,7 +281,10 @@ class Repository:
     def _apply(self, state: State) -> None:
         """Take in what was decided, here or by another process, in one step."""
         for name, model in self._models.items():
-            model.state = state.get(name, ModelState())
+            before, model.state = model.state, state.get(name, ModelState())
+            for version in {*model.state.asked} - {*before.asked}:
+                if version in model.slots and model.slots[version].refusal is not None:
+                    model.slots[version].forgive()  # somebody asked for it by name, maybe of another process
             model.publish()
 
     async def _settle(self, model: Model) -> None:
@@ -317,15 +321,21 @@ class Repository:
         try:
             await asyncio.to_thread(self._file.change, name, change)
         except OutputError as error:
-            raise ConflictError(f"the state of {name!r} cannot be kept: {error}") from error
+            why = str(error).replace(str(self._folder), "the folder of models")  # no path of this machine is told
+            raise ConflictError(f"the state of {name!r} cannot be kept: {why}") from error
         self._apply(self._file.state)
 
     async def _follow(self) -> None:
-        pace = self._pace
+        """Rescan when the folder changed; unless it is watched, when somebody else decided something."""
+        pace, watched = self._pace, self._settings.watch
         async for _ in changes(
-            self._folder, debounce_s=pace.debounce_s, rescan_s=pace.rescan_s, stop=self._stop
-        ):  # fmt: skip
-            await self.rescan()
+            self._folder, debounce_s=pace.debounce_s, rescan_s=pace.rescan_s, stop=self._stop, state_alone=not watched
+        ):
+            try:
+                if watched or await asyncio.to_thread(self._file.is_changed):
+                    await self.rescan()
+            except Exception:  # noqa: BLE001 - a server that follows nothing any more would not say so
+                _LOG.exception("a fault of edgepack while the folder of models was looked through")
 
     def _look_again(self) -> None:
         """Rescan when what is being written now has had its time."""

@@ -23,6 +23,7 @@ LABELS = (STABLE, CANARY)
 
 _LOCK = ".edgepack-serve.lock"
 _MOST_BYTES = 2**20
+_NOTHING = (0, 0, 0)
 _LOG = logging.getLogger("edgepack.serve")
 
 Version = Annotated[int, msgspec.Meta(ge=1)]
@@ -108,7 +109,7 @@ class StateFile:
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self._folder = Path(folder)
-        self._path, self._seen = self._folder / FILE, (0, 0, 0)
+        self._path, self._seen = self._folder / FILE, _NOTHING
         self._state: State = {}
         self._reading = threading.Lock()
 
@@ -118,25 +119,32 @@ class StateFile:
         return self._state
 
     def read(self) -> State:
-        """What is written, read again where it changed; empty where nothing is, or what is there is damaged."""
-        with self._reading:
-            try:
-                facts = self._path.stat()
-                seen = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-                if seen != self._seen:
-                    self._state, self._seen = self._decoded(facts.st_size), seen
-            except OSError:
-                self._state, self._seen = {}, (0, 0, 0)
+        """What is written, read again where it changed; what was read before where it cannot be read.
+
+        It is empty where nothing is written, or what is there is damaged.
+        """
+        try:
+            return self._read()
+        except OSError as error:
+            _LOG.warning("%s cannot be read, and what was decided before holds on: %s", self._path, error.strerror)
             return self._state
+
+    def is_changed(self) -> bool:
+        """Whether somebody else wrote it since it was read or written here."""
+        with self._reading:
+            return self._mark() != self._seen
 
     def change(self, name: str, change: Callable[[ModelState], ModelState]) -> State:
         """Change what is written of one model, and return all; nobody else's change is lost.
 
         Raises:
-            OutputError: The folder cannot be written; nothing was changed.
+            OutputError: The folder cannot be written, or the state not be read; nothing was changed.
         """
         with self._locked():
-            state = self.read()
+            try:
+                state = self._read()
+            except OSError as error:  # to write then would lose what was decided about all the others
+                raise OutputError(f"cannot read {self._path}: {error.strerror}; nothing was changed") from error
             before = state.get(name, ModelState())
             after = change(before)
             if after == before:
@@ -145,6 +153,21 @@ class StateFile:
             write_bytes(self._path, msgspec.json.format(msgspec.json.encode(state), indent=2))
             sync_folder(self._folder)
             return self.read()
+
+    def _read(self) -> State:
+        with self._reading:
+            seen = self._mark()
+            if seen != self._seen:
+                self._state, self._seen = self._decoded(seen[1]) if seen != _NOTHING else {}, seen
+            return self._state
+
+    def _mark(self) -> tuple[int, int, int]:
+        """What changes with the file; raises `OSError` where that cannot be known."""
+        try:
+            facts = self._path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return _NOTHING
+        return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
     def _decoded(self, size: int) -> State:
         try:

@@ -1,5 +1,9 @@
 """What counts as a version of a model in a folder, and what is passed over."""
 
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -129,3 +133,48 @@ def test_versions_are_whole_numbers_from_1(version: str | int) -> None:
     with pytest.raises(InputError, match="whole numbers from 1"):
         check_version(version)
     assert check_version("12") == 12
+
+
+def test_with_no_file_left_to_open_nothing_is_said_of_the_folder(tmp_path: Path) -> None:
+    made(tmp_path, "m/1.edgepack")
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            scan(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert found(tmp_path) == {"m": {1: "m/1.edgepack"}}
+
+
+def test_a_pack_that_others_may_read_from_now_on_is_another_one(tmp_path: Path) -> None:
+    path = made(tmp_path, "m.edgepack") / "m.edgepack"
+    path.chmod(0o600)
+    before = scan(tmp_path).models["m"][1]
+    path.chmod(0o644)
+    assert scan(tmp_path).models["m"][1].mark != before.mark
+
+
+def test_a_folder_that_may_not_be_read_hides_no_other() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = made(Path(name), "closed/1.edgepack", "half/1/p.edgepack", "open/1.edgepack")
+        folder.chmod(0o755)
+        (folder / "closed").chmod(0)
+        (folder / "half").chmod(0o744)
+        with nobody():
+            layout = scan(folder)
+        assert list(layout.models) == ["open"]
+        assert "Permission denied" in layout.ignored["closed"]
+
+
+@contextlib.contextmanager
+def nobody() -> Iterator[None]:
+    """Run as a user whom files can be kept from: root reads everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)

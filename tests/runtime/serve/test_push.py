@@ -182,3 +182,18 @@ def test_a_version_pushed_again_by_number_answers_again(folder: Path, pack: Path
     (folder / "m" / "2.edgepack").unlink()
     push(pack, folder, "m", 2)
     assert StateFile(folder).read()["m"].away == ()
+
+
+def test_after_the_highest_number_there_is_no_next(folder: Path, pack: Path) -> None:
+    push(pack, folder, version="9" * 18)
+    with pytest.raises(InputError, match="is not taken"):
+        push(pack, folder)
+    assert versions(folder) == [int("9" * 18)]
+
+
+def test_nothing_is_pushed_through_a_link(folder: Path, pack: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "mlp").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="is a link"):
+        push(pack, folder)
+    assert not list((tmp_path / "elsewhere").iterdir())

@@ -1,6 +1,8 @@
 """A folder of models that is served while it changes: good versions take over, bad ones never, and nothing is lost."""
 
 import asyncio
+import os
+import resource
 import shutil
 import time
 from collections.abc import Awaitable, Callable
@@ -678,10 +680,110 @@ def test_where_the_state_cannot_be_written_models_are_served_and_decisions_refus
         (tmp_path / FILE).mkdir()
         async with Server(tmp_path) as server:
             assert await server.ask() == "2"
-            with pytest.raises(ConflictError, match="cannot be kept"):
+            with pytest.raises(ConflictError, match="cannot be kept") as refused:
                 await server.repository.set_label("m", "stable", "2")
+            assert str(tmp_path) not in str(refused.value)
             with pytest.raises(ConflictError, match="cannot be kept"):
                 await server.repository.rollback("m")
             assert await server.ask() == "2"
+
+    run(story)
+
+
+@pytest.mark.parametrize("watch", [True, False], ids=["watched", "not watched"])
+def test_what_one_process_decides_another_of_the_same_folder_follows(tmp_path: Path, watch: bool) -> None:
+    async def story() -> None:
+        for version in (1, 2):
+            put(tmp_path, "m", version)
+        async with Server(tmp_path, watch=watch) as one, Server(tmp_path, watch=watch) as other:
+            assert [await one.ask(), await other.ask()] == ["2", "2"]
+            await one.repository.rollback("m")
+            await other.until(partial(other.answers_with, "1"))
+            await other.repository.load("m", "2")
+            await one.until(partial(one.answers_with, "2"))
+            await one.repository.set_label("m", "stable", "2")
+            await other.until(lambda: other.repository.labels("m") == {"stable": "2"})
+            assert await other.ask(version="stable") == "2"
+            push(tmp_path / "m" / "1.edgepack", tmp_path, "new")
+            await one.repository.load("new")
+            await other.until(lambda: "1" in other.repository.versions("new"))
+            await other.repository.unload("m")
+            await one.until(lambda: not one.repository.versions("m"))
+            await one.repository.load("m")
+            await other.until(partial(other.answers_with, "2"))
+
+    run(story)
+
+
+def test_what_is_not_watched_takes_no_new_version_by_itself(tmp_path: Path) -> None:
+    async def story() -> None:
+        put(tmp_path, "m", 1)
+        async with Server(tmp_path, watch=False) as server:
+            put(tmp_path, "m", 2)
+            await asyncio.sleep(1.2)  # longer than two looks
+            assert server.states() == {"1": "READY"}
+
+    run(story)
+
+
+def test_a_version_that_another_process_loads_by_name_is_tried_again(tmp_path: Path) -> None:
+    async def story() -> None:
+        for version in (1, 2):
+            put(tmp_path, "m", version)
+        for _ in range(3):
+            StateFile(tmp_path).change("m", lambda state: state.begun(2))
+        async with Server(tmp_path) as one, Server(tmp_path) as other:
+            assert [await one.ask(), await other.ask()] == ["1", "1"]
+            await one.repository.load("m", "2")
+            await other.until(partial(other.answers_with, "2"))
+
+    run(story)
+
+
+def test_while_no_file_can_be_opened_what_is_loaded_goes_on_answering(tmp_path: Path) -> None:
+    async def story() -> None:
+        put(tmp_path, "m", 1)
+        async with Server(tmp_path) as server:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+            try:
+                for _ in range(4):  # longer than a file may be gone
+                    await server.repository.rescan()
+                    await asyncio.sleep(0.1)
+                    assert await server.ask() == "1"
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            put(tmp_path, "m", 2)
+            await server.until(lambda: server.answers_with("2"))
+
+    run(story)
+
+
+def test_a_name_that_is_no_text_does_not_end_the_watch(tmp_path: Path) -> None:
+    async def story() -> None:
+        put(tmp_path, "m", 1)
+        async with Server(tmp_path) as server:
+            (tmp_path / os.fsdecode(b"\xff\xfe")).mkdir()
+            await asyncio.sleep(0.3)
+            put(tmp_path, "m", 2)
+            await server.until(lambda: server.answers_with("2"))
+
+    run(story)
+
+
+def test_unload_ends_with_the_last_request_whoever_let_go_of_the_model(tmp_path: Path) -> None:
+    async def story() -> None:
+        put(tmp_path, "m", 1)
+        async with Server(tmp_path) as server:
+            held = server.repository.ready("m")
+            assert held is not None
+            with held:
+                StateFile(tmp_path).change("m", lambda state: state.without(1))
+                await server.repository.rescan()
+                unloading = asyncio.create_task(server.repository.unload("m", "1"))
+                await asyncio.sleep(0.2)
+                assert not unloading.done()
+            await unloading
+            assert server.metrics.gone == [("m", "1")]
 
     run(story)

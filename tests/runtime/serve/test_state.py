@@ -98,3 +98,27 @@ def test_a_rollback_takes_the_stable_label_along() -> None:
 def test_the_state_is_plain_json(tmp_path: Path) -> None:
     StateFile(tmp_path).change("m", lambda state: state.labelled("stable", 3).begun(4))
     assert msgspec.json.decode((tmp_path / FILE).read_bytes()) == {"m": {"labels": {"stable": 3}, "trying": {"4": 1}}}
+
+
+def test_a_state_that_cannot_be_read_is_kept_in_mind_and_never_written_over(tmp_path: Path) -> None:
+    file = StateFile(tmp_path)
+    file.change("m", lambda state: state.labelled("stable", 3))
+    written = (tmp_path / FILE).read_bytes()
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).symlink_to(FILE)  # a circle: the system refuses to follow it
+    assert file.read() == {"m": ModelState(labels={"stable": 3})}
+    with pytest.raises(OutputError, match=r"cannot read .*nothing was changed"):
+        file.change("n", lambda state: state.without(1))
+    (tmp_path / FILE).unlink()
+    (tmp_path / FILE).write_bytes(written)
+    assert file.change("n", lambda state: state.without(1)).keys() == {"m", "n"}
+
+
+def test_what_another_wrote_is_told_from_what_was_written_here(tmp_path: Path) -> None:
+    one, other = StateFile(tmp_path), StateFile(tmp_path)
+    assert not one.is_changed()
+    one.change("m", lambda state: state.without(2))
+    assert not one.is_changed()
+    assert other.is_changed()
+    other.read()
+    assert not other.is_changed()
