@@ -15,6 +15,7 @@ from tritonclient.grpc import model_config_pb2, service_pb2  # noqa: E402
 
 # What edgepack adds to the messages of Triton; the numbers are MLServer's.
 ADDED = {
+    ("RepositoryIndexResponse.ModelIndex", "cause", 100),
     ("ModelMetadataResponse.TensorMetadata", "parameters", 4),
     ("ModelMetadataResponse", "parameters", 6),
 }
