@@ -47,7 +47,7 @@ RUNTIME_LEVELS = (
     "serve.waiting serve.tuning serve.totals",
     "serve.arrivals",
     "serve.batcher serve.exposition",
-    "serve.metrics serve.served serve.layout serve.state serve.config serve.guard serve.listening serve.telling",
+    "serve.metrics serve.served serve.layout serve.state serve.config serve.guard serve.telling",
     "serve.opened serve.policy serve.proving serve.watch serve.page",
     "serve.models serve.push",
     "serve.asked serve.budget",
@@ -56,7 +56,9 @@ RUNTIME_LEVELS = (
     "serve.plane",
     "serve.elements serve.parameters serve.http_flights",
     "serve.tensors serve.http_wire",
-    "serve.http_body serve.http_samples serve.http_hosts",
+    "serve.http_body serve.http_samples serve.http_hosts serve.http_exchange",
+    "serve.http_connection",
+    "serve.listening",
     "serve.http_about serve.http_admin serve.http_infer",
     "serve.http_predict",
     "serve.http_routes",
@@ -109,9 +111,8 @@ RUNTIME_PACKAGES = {
     "edgepack.runtime.engines.onnx_providers": {"onnxruntime"},
     "edgepack.runtime.engines.litert_providers": {"openvino"},
     "edgepack.runtime.engines.openvino_library": {"openvino"},
-    "edgepack.runtime.serve.cli": {"cyclopts", "granian"},
-    "edgepack.runtime.serve.http": {"granian"},
-    "edgepack.runtime.serve.listening": {"granian"},
+    "edgepack.runtime.serve.cli": {"cyclopts", "httptools"},
+    "edgepack.runtime.serve.http_connection": {"httptools"},
     "edgepack.runtime.serve.grpc_calls": {"grpc"},
     "edgepack.runtime.serve.grpc_face": {"grpc", "grpc_health", "grpc_reflection"},
     "edgepack.runtime.serve.grpc_health": {"grpc", "grpc_health", "grpc_reflection"},
@@ -122,7 +123,7 @@ RUNTIME_PACKAGES = {
 }
 HEAVY = (
     "tensorflow", "keras", "onnx", "tf2onnx", "onnxruntime", "ai_edge_litert", "tflite_runtime", "openvino", "PIL",
-    "matplotlib", "jinja2", "psutil", "mlxtend", "pandas", "scipy", "sklearn", "granian", "grpc", "prometheus_client",
+    "matplotlib", "jinja2", "psutil", "mlxtend", "pandas", "scipy", "sklearn", "httptools", "grpc", "prometheus_client",
     "watchfiles", "httpx",
 )  # fmt: skip
 

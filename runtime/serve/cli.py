@@ -154,7 +154,7 @@ def rollback(
 
 def _serve(settings: Settings, *, json: bool) -> int:
     try:
-        import granian  # noqa: F401 - asked before anything is begun
+        import httptools  # noqa: F401 - asked before anything is begun
     except ModuleNotFoundError:
         raise MissingExtraError("the server", "serve") from None
     from edgepack.runtime.serve.listening import bind

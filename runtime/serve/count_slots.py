@@ -85,4 +85,3 @@ def failed(face: str, error: str) -> int:
 
 
 _ERROR = {name: index for index, name in enumerate(ERRORS)}
-_ERROR["RSGIProtocolClosed"] = _ERROR["CancelledError"]  # granian's word for a client that went away

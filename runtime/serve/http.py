@@ -1,4 +1,4 @@
-"""The HTTP face: an RSGI application that granian runs. It knows HTTP and the data plane, and no model."""
+"""The HTTP face: an application in the manner of RSGI. It knows HTTP and the data plane, and no model."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from typing import Any
 
 from edgepack.runtime.errors import DeniedError, NotServedError
 from edgepack.runtime.serve import http_about, http_body, openapi, page
+from edgepack.runtime.serve.http_exchange import Exchange
 from edgepack.runtime.serve.http_flights import Flights
 from edgepack.runtime.serve.http_hosts import Hosts
 from edgepack.runtime.serve.http_origins import Origins
@@ -16,6 +17,7 @@ from edgepack.runtime.serve.http_routes import ROUTES, Found, Route, Router
 from edgepack.runtime.serve.http_wire import (
     FACE,
     GONE,
+    ConnectionLostError,
     GoneError,
     Guard,
     Headers,
@@ -45,7 +47,7 @@ _WITH_BODY = {"POST", "PUT"}
 
 
 class App:
-    """The application: give it to `granian.server.embed.Server` with `interface="rsgi"`, `task_impl="asyncio"`.
+    """The application; `listening.HttpServer` runs it.
 
     Args:
         plane: What answers.
@@ -63,8 +65,6 @@ class App:
         metrics: Metrics,
         files: Mapping[str, tuple[str, bytes]] | None = None,
     ) -> None:
-        from granian.rsgi import ProtocolClosed
-
         files = page.files() if files is None else files
         own = (
             Route("GET", "/openapi.json", "read", self._openapi, dict[str, Any]),
@@ -76,7 +76,6 @@ class App:
         self._flights = Flights(limits.read_timeout_s, _BODIES * limits.body_bytes)
         self._place = Place(plane, settings, metrics, self._flights, files)
         self._guard, self._origins, self._hosts = guard, Origins(settings.cors_origins), Hosts(settings)
-        self._closed = ProtocolClosed
         self._log = RequestLog(settings.log)
 
     @property
@@ -84,57 +83,58 @@ class App:
         """Requests that are being answered now."""
         return len(self._flights)
 
-    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+    async def __call__(self, exchange: Exchange) -> None:
+        """Answer one request; whatever fails, the client is told."""
         since_ns = time.monotonic_ns()
-        headers = scope.headers
+        headers = exchange.headers
         id_ = request_id(headers.get("x-request-id"))
         failed: Exception | None = None
         request: Request | None = None
         try:
-            found = self._router.find(scope.path)
-            route, request = self._let_in(found, scope, proto, headers)
+            found = self._router.find(exchange.path)
+            route, request = self._let_in(found, exchange, headers)
             reply = await (route.call(request) if route.is_at_once else self._in_flight(route, request))
         except Exception as error:  # noqa: BLE001 - whatever fails, the client is told and the log says why
             reply, failed = refusal(error), error
             if request is not None and request.flight is not None and request.flight.closes:
                 reply = reply._replace(headers=(*reply.headers, ("connection", "close")))
             if not is_expected(error):
-                _LOG.exception("%s %s failed", scope.method, scope.path, extra={"request_id": id_})
+                _LOG.exception("%s %s failed", exchange.method, exchange.path, extra={"request_id": id_})
         # Who waits has the answer first; what is kept of it comes behind.
         if reply.status != GONE:
-            proto.response_bytes(reply.status, self._headers(headers.get("origin"), reply, id_), reply.body)
+            exchange.response_bytes(reply.status, self._headers(headers.get("origin"), reply, id_), reply.body)
         spent = reply.spent
         if spent is not None:
             self._place.metrics.answered(reply.model, reply.version, FACE, spent, len(reply.body))
         elif failed is not None:
-            self._count(scope.path, failed)
+            self._count(exchange.path, failed)
         total_ns = time.monotonic_ns() - since_ns
         if self._log.wants(reply.status, total_ns):
             self._log.write(
-                id_, face=FACE, status=reply.status, total_ns=total_ns, path=scope.path, spent=spent,
-                response_bytes=len(reply.body), error=failed, client=scope.client,
+                id_, face=FACE, status=reply.status, total_ns=total_ns, path=exchange.path, spent=spent,
+                response_bytes=len(reply.body), error=failed, client=exchange.client,
             )  # fmt: skip
 
-    def _let_in(self, found: Found, scope: Any, proto: Any, headers: Any) -> tuple[Route, Request]:
+    def _let_in(self, found: Found, exchange: Exchange, headers: Any) -> tuple[Route, Request]:
         """Who answers, and what it is asked; raises where a request may not pass."""
         self._hosts.check(headers.get("host"))
-        method = scope.method
+        method = exchange.method
         route = found.routes.get(method) or self._other(method, found, headers)
         if route.kind != "open":
             told = headers.get("authorization")
             token = told[7:].strip() if told is not None and told[:7].lower() == "bearer " else None
-            self._guard.check(route.kind, token, scope.client.rpartition(":")[0])
+            self._guard.check(route.kind, token, exchange.client.rpartition(":")[0])
             origin = headers.get("origin")
             is_asked = origin is None or method not in _WITH_BODY or self._origins.may_ask(origin, headers.get("host"))
             if not is_asked:
                 raise DeniedError(
                     f"pages of {origin[:80]!r} may not ask here; list the origin in cors_origins", is_known=True
                 )
-        return route, Request(self._place, scope, proto, headers, None, **found.free)
+        return route, Request(self._place, exchange, headers, None, **found.free)
 
     async def _in_flight(self, route: Route, request: Request) -> Reply:
         """What a route answers, as long as its body comes and its client waits; packed where the client takes that."""
-        flight = request.flight = self._flights.begin(request.proto)
+        flight = request.flight = self._flights.begin(request.exchange)
         flight.is_reading = route.method in _WITH_BODY
         flight.is_kept = route.kind == "admin"
         try:
@@ -150,7 +150,7 @@ class App:
             if flight.is_gone:
                 raise GoneError from None
             raise RefusedError(408, "the body came too slowly", (("connection", "close"),)) from None
-        except self._closed:  # in the middle of its body
+        except ConnectionLostError:  # in the middle of its body
             raise GoneError from None
         finally:
             self._flights.end(flight)

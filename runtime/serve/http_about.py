@@ -90,7 +90,7 @@ async def statistics(request: Request) -> Reply:
 
 async def page(request: Request) -> Reply:
     """The page, and the files it is made of."""
-    found = request.place.files.get(request.scope.path)
+    found = request.place.files.get(request.exchange.path)
     if found is None:
         raise RefusedError(404, "no such page; GET / has it")
     content_type, body = found

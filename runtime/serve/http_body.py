@@ -59,7 +59,7 @@ async def read(request: Request) -> bytes:
     else:
         if int(length) > _HELD_BYTES:
             flights.hold(flight, int(length))
-        body = await request.proto()
+        body = await request.exchange()
     flight.is_reading = False
     encoding = headers.get("content-encoding")
     if encoding is None:
@@ -112,7 +112,7 @@ async def _passed_over(request: Request) -> bool:
     assert request.flight is not None
     try:
         request.place.flights.hold(request.flight, int(length))
-        await asyncio.wait_for(request.proto(), _PASS_OVER_S)
+        await asyncio.wait_for(request.exchange(), _PASS_OVER_S)
     except (ServeError, TimeoutError):
         return False
     return True
@@ -152,7 +152,7 @@ async def _counted(request: Request, most: int) -> bytes:
     flight = request.flight
     assert flight is not None
     pieces, size = [], 0
-    async for piece in request.proto:
+    async for piece in request.exchange:
         size += len(piece)
         if size > most:
             raise TooLargeError(f"the body has more than {most:,} bytes, which is the most that is taken")

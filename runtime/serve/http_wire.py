@@ -62,10 +62,8 @@ class Request(msgspec.Struct, gc=False):
     """One request, as its handler sees it."""
 
     place: Place
-    scope: Any
-    """Granian's: method, path, query, client."""
-    proto: Any
-    """Granian's: reads the body."""
+    exchange: Any
+    """Method, path, query and client, and what reads the body."""
     headers: Any
     flight: Flight | None
     """None where the handler waits for nothing and reads no body."""
@@ -91,6 +89,10 @@ class RefusedError(Exception):
     def __init__(self, status: int, message: str, headers: Headers = ()) -> None:
         super().__init__(message)
         self.status, self.headers = status, headers
+
+
+class ConnectionLostError(Exception):
+    """The client went away in the middle of its body."""
 
 
 class GoneError(Exception):

@@ -2,16 +2,21 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edgepack.runtime.errors import InputError, ServeError, one_line
-from edgepack.runtime.serve.logs import GRANIAN
+from edgepack.runtime.serve.http_connection import App, Connection, Owner
 from edgepack.runtime.serve.settings import Settings
 
+if TYPE_CHECKING:
+    import ssl
+
 BACKLOG = 1024
-_HEADER_BYTES = 64 * 2**10  # the line of the request and all headers; a body is read in such pieces
+_FULL = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+_WAIT_S, _SHORT_S = 0.5, 0.02
+_MOST_TIMES = 3  # connections beyond the limit are told so; beyond this many limits they wait to be accepted
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -67,56 +72,66 @@ def address(settings: Settings, listener: socket.socket) -> str:
 
 
 class HttpServer:
-    """granian on a socket that listens already, in the event loop that runs.
+    """HTTP on a socket that listens already, in the event loop that runs.
 
     Args:
-        app: An RSGI application.
+        app: Answers one exchange.
         settings: Of them, certificate, key and limits.
-        listener: Given away: it is closed when the server stops.
+        listener: Given away: it is closed when the server stops. Several processes may accept from one: the one that
+            has time takes the next connection.
     """
 
-    def __init__(self, app: Any, settings: Settings, listener: socket.socket) -> None:
-        self._server = _granian(app, settings, listener)
-        self._running: asyncio.Task[None] | None = None
+    def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
+        self._app, self._listener, self._limits = app, listener, settings.limits
+        self._tls = _tls(settings)
+        self._shaking: set[asyncio.Task[None]] = set()
 
     def start(self) -> "asyncio.Task[None]":
         """Begin to accept; the task ends with `stop`, or where the server fails."""
-        self._running = asyncio.get_running_loop().create_task(self._server.serve())
+        self._owner = Owner(self._limits.read_timeout_s)
+        self._running = asyncio.get_running_loop().create_task(self._accept())
         return self._running
 
     async def stop(self) -> None:
         """Accept no more, and return when the last request has its answer; idle connections are closed."""
-        if self._running is not None:
-            self._server.stop()
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(self._running)
+        self._running.cancel()
+        await asyncio.wait([self._running])
+        self._listener.close()
+        await self._owner.close()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                client, _ = await loop.sock_accept(self._listener)
+            except OSError as error:  # too many open files; or a client that was gone at once
+                if error.errno in _FULL:
+                    await asyncio.sleep(_WAIT_S)
+                continue
+            shaking = loop.create_task(self._take(client))
+            self._shaking.add(shaking)
+            shaking.add_done_callback(self._shaking.discard)
+            while len(self._owner) + len(self._shaking) >= _MOST_TIMES * self._limits.connections:
+                await asyncio.sleep(_SHORT_S)
+
+    async def _take(self, client: socket.socket) -> None:
+        """Make a connection of a client; one that does not come to speak TLS is none."""
+        with contextlib.suppress(OSError, TimeoutError):
+            await asyncio.get_running_loop().connect_accepted_socket(
+                self._connection, client, ssl=self._tls,
+                ssl_handshake_timeout=self._limits.read_timeout_s if self._tls else None,
+            )  # fmt: skip
+
+    def _connection(self) -> Connection:
+        return Connection(self._app, self._owner, is_over=len(self._owner) >= self._limits.connections)
 
 
-def _granian(app: Any, settings: Settings, listener: socket.socket) -> Any:
-    from granian.constants import HTTPModes
-    from granian.http import HTTP1Settings
-    from granian.log import LogLevels
-    from granian.net import SocketHolder
-    from granian.server.embed import Server
+def _tls(settings: Settings) -> "ssl.SSLContext | None":
+    if not (settings.tls_cert and settings.tls_key):
+        return None
+    import ssl
 
-    class Listening(Server):  # type: ignore[misc] # granian is not looked into
-        """granian binds a port by itself; this one takes a socket that is bound."""
-
-        def _init_shared_socket(self) -> None:
-            self._ssp, self._shd = None, SocketHolder(listener.detach(), False, BACKLOG)
-
-    limits = settings.limits
-    return Listening(
-        app,
-        websockets=False,
-        # One protocol, one set of limits: HTTP/2 has frames, streams and windows of its own to be bounded.
-        http=HTTPModes.http1,
-        http1_settings=HTTP1Settings(
-            header_read_timeout=max(1, round(limits.read_timeout_s * 1000)), max_buffer_size=_HEADER_BYTES
-        ),
-        backpressure=limits.connections,
-        log_level=LogLevels.error,  # it warns at every start that embedding is young
-        log_dictconfig=GRANIAN,
-        ssl_cert=Path(settings.tls_cert) if settings.tls_cert else None,
-        ssl_key=Path(settings.tls_key) if settings.tls_key else None,
-    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_cert_chain(settings.tls_cert, settings.tls_key, password=_no_password)
+    return context

@@ -24,9 +24,6 @@ FIELDS = (
     "response_bytes", "client",
 )  # fmt: skip
 
-# For granian's option `log_dictconfig`: without handlers of its own, what it says comes here.
-GRANIAN: dict[str, Any] = {"handlers": {}, "loggers": {}}
-
 _LONGEST_EVENT = 2000
 _LONGEST_FIELD = 300
 _MOST_FRAMES, _MOST_CAUSES = 60, 8

@@ -12,7 +12,7 @@ from tests.zoo import packs
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the memory of a process in /proc")
 def test_one_start_finds_every_figure(mlp_pack: Path) -> None:
-    pytest.importorskip("granian")
+    pytest.importorskip("httptools")
     pytest.importorskip("grpc")
     found = measure_footprints([mlp_pack], Path(sys.executable), starts=1, idle_s=0.0)
     assert found.installed.mb > 0

@@ -216,7 +216,7 @@ def test_asking_for_an_answer_imports_no_engine_and_nothing_that_serves(child: C
         "import sys, numpy\nfrom edgepack.client import Client\n"
         "with Client(sys.argv[1]) as client:\n"
         "    client('mlp', numpy.ones((1, 4), 'float32')), client.predict('row', '1,2,3,4')\n"
-        "print([name for name in ('onnxruntime', 'ai_edge_litert', 'granian', 'grpc', 'PIL') if name in sys.modules])"
+        "print([name for name in ('onnxruntime', 'ai_edge_litert', 'httptools', 'grpc', 'PIL') if name in sys.modules])"
     )
     done = child(code, url)
     assert done.stdout == "[]\n", done.stderr

@@ -1,7 +1,6 @@
 """An HTTP server in a thread, on a free port of this machine, as long as a test needs it."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 import httpx
 
 from edgepack.runtime.serve.http import App
+from edgepack.runtime.serve.listening import HttpServer, bind
 from edgepack.runtime.serve.messages import InferAnswer, InferRequest
 from edgepack.runtime.serve.metrics import Metrics
 from edgepack.runtime.serve.plane import Plane
@@ -66,23 +66,20 @@ def running(
     ready, found, failed = threading.Event(), [], []
 
     async def serve() -> None:
-        from granian.server.embed import Server
-
         metrics = Metrics()
         repository = Repository(settings, metrics)
         if Path(settings.models).is_dir():
             await repository.start()
         plane = make_plane(repository, "0.1.0")
         app = App(plane, settings, guard or Open(), metrics, **options)
-        port = _free_port()
-        server = Server(
-            app, port=port, interface="rsgi", log_enabled=False, task_impl="asyncio", websockets=False
-        )  # fmt: skip
-        serving = asyncio.ensure_future(server.serve())
-        found.extend((Running(app, plane, port, asyncio.get_running_loop()), server))
-        await _answers(port)
+        listener = bind("127.0.0.1", 0)
+        server = HttpServer(app, settings, listener)
+        server.start()
+        stop = asyncio.Event()
+        found.extend((Running(app, plane, listener.getsockname()[1], asyncio.get_running_loop()), stop))
         ready.set()
-        await serving
+        await stop.wait()
+        await server.stop()
         await repository.stop()
 
     def work() -> None:
@@ -97,30 +94,10 @@ def running(
     thread.start()
     assert ready.wait(30)
     assert not failed, failed
-    running_server, server = found
+    running_server, stop = found
     try:
         yield running_server
     finally:
-        running_server._loop.call_soon_threadsafe(server.stop)
+        running_server._loop.call_soon_threadsafe(stop.set)
         thread.join(30)
         assert not thread.is_alive()
-
-
-async def _answers(port: int) -> None:
-    for _ in range(200):
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
-            await asyncio.sleep(0.02)
-        else:
-            writer.close()
-            await writer.wait_closed()
-            return
-    raise TimeoutError("the server does not listen")
-
-
-def _free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port

@@ -17,7 +17,7 @@ from tests.runtime.serve.folders import BAD, SAMPLE, put
 from tests.runtime.serve.running import PATIENCE_S, Running
 
 httpx = pytest.importorskip("httpx")
-pytest.importorskip("granian")
+pytest.importorskip("httptools")
 
 ROOT = Path(__file__).parents[3]
 CLIENTS = 8

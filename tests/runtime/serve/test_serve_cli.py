@@ -11,7 +11,7 @@ import pytest
 from edgepack.__main__ import main
 from tests.runtime.serve.running import Running
 
-pytest.importorskip("granian")
+pytest.importorskip("httptools")
 ADMIN = "a" * 24
 
 

@@ -18,7 +18,7 @@ from tests.runtime.serve.running import Running
 from tests.runtime.serve.traffic import ASKED, CASES, Tensors
 
 httpx = pytest.importorskip("httpx")
-pytest.importorskip("granian")
+pytest.importorskip("httptools")
 grpc = pytest.importorskip("grpc")
 
 CLIENTS = 32

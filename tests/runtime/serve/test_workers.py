@@ -15,7 +15,7 @@ from edgepack.runtime.serve.telling import Event
 from edgepack.runtime.serve.workers import divided, supervise
 from tests.runtime.serve.running import BODY, Running, half_asked, wait_until_gone
 
-pytest.importorskip("granian")
+pytest.importorskip("httptools")
 MEMORY = Path("/dev/shm")
 
 
