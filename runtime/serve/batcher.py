@@ -15,7 +15,7 @@ from edgepack.runtime.tensor import Array
 
 _MOST_RETRY_S = 60.0
 _LEAST_RETRY_S = 0.05
-ALWAYS = 32  # requests that may wait however long that takes, within the rows of the line
+ALWAYS = 8  # requests that may wait however long that takes, within the rows of the line
 
 Outcome = tuple[dict[str, Array], Spent]
 

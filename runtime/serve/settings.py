@@ -26,7 +26,7 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     queue_rows: int = 256
     """Rows that wait at most; one more is refused at once. Of a request of many rows, its next turn counts."""
     queue_ms: float = 100.0
-    """Where 32 requests wait already: how long another may be expected to wait; beyond it is refused at once."""
+    """Where 8 requests wait already: how long another may be expected to wait; beyond it is refused at once."""
     request_rows: int = 4096
     """Rows of one request at most."""
 

@@ -260,15 +260,15 @@ def test_one_of_many_rows_that_nobody_waits_for_any_more_ends_with_its_part(ends
 def test_behind_many_requests_one_that_would_wait_long_is_refused() -> None:
     async def test() -> None:
         gate = Gate()
-        plan = Plan(row_us=10_000)
+        plan = Plan(row_us=20_000)
         async with line(gate, plan, queue_s=0.1) as batcher:
             asked = [ask(batcher, x(0))]
             await until(lambda: bool(gate.threads))
             asked += [ask(batcher, x(100 + row)) for row in range(ALWAYS)]  # so many may wait however long that takes
             await asyncio.sleep(0)
-            with pytest.raises(OverloadedError, match="would let this wait for 320 ms, and 100 ms is the most") as told:
+            with pytest.raises(OverloadedError, match="would let this wait for 160 ms, and 100 ms is the most") as told:
                 await batcher.infer(x(1), 1)
-            assert told.value.retry_after_s == pytest.approx(0.32)
+            assert told.value.retry_after_s == pytest.approx(0.16)
             gate.gate.set()
             await asyncio.gather(*asked)
 
