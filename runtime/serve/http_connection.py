@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[None] | None = None
         self._is_in_head = self._is_held = self._is_full = self.is_lost = self._is_ending = False
-        self.client, self.scheme = "", "http"
+        self.client, self.scheme, self._left = "", "http", 0
         self.since = self.loop.time()
 
     # What asyncio calls.
@@ -185,6 +185,8 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float, timeout_s: float) -> None:
         """Close it where it waits for its client for too long."""
+        if self._is_full and (left := self._transport.get_write_buffer_size()) != self._left:
+            self._left, self.since = left, now  # slow, and reading
         if now - self.since <= timeout_s or (self._line and not (self._is_full or self._is_ending)):
             return
         if self._is_full or self._is_ending:
@@ -276,7 +278,8 @@ class Owner:
         self._empty: asyncio.Future[None] | None = None
         self.is_closing = False
         self.date = ""
-        self._timer = self.loop.call_soon(self._sweep)
+        """The header `date`, and the end of the head."""
+        self._sweep()
 
     def __len__(self) -> int:
         return len(self._connections)

@@ -64,7 +64,7 @@ class Wire:
 
     def _receive(self) -> None:
         data = self._socket.recv(65536)
-        assert data, f"the connection ended after {self._came!r}"
+        assert data, f"the connection ended after {self._came[-100:]!r}"
         self._came += data
 
 
@@ -171,6 +171,33 @@ def test_a_body_that_nobody_reads_does_not_fill_the_memory(wire: Running) -> Non
         assert b"connection: close" in head
         with pytest.raises(OSError, match=r"Broken pipe|reset|timed out"):
             client.flood()
+
+
+def large(numbers: int) -> bytes:
+    """A request that is answered with as many numbers."""
+    row = ",".join(["1.5"] * numbers).encode()
+    body = b'{"inputs":[{"name":"x","shape":[%d],"datatype":"FP32","data":[%s]}]}' % (numbers, row)
+    return INFER + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def test_a_client_that_reads_slowly_has_all_of_its_reply(wire: Running) -> None:
+    with Wire(wire) as client:
+        client.say(large(4_000_000))
+        for _ in range(12):  # longer than a client may say nothing
+            time.sleep(0.2)
+            for _ in range(16):
+                client._receive()
+        head, answer = client.hear()
+        assert head.startswith(b"http/1.1 200")
+        assert answer.count(b"1.5") == 4_000_000
+
+
+def test_a_client_that_reads_nothing_of_its_reply_is_cut_off(wire: Running) -> None:
+    with Wire(wire) as client:
+        client.say(large(8_000_000))
+        time.sleep(4)
+        with pytest.raises((AssertionError, ConnectionError)):
+            client.hear()
 
 
 def test_a_connection_that_says_nothing_is_closed(wire: Running) -> None:
