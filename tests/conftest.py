@@ -2,6 +2,7 @@
 
 import os
 import platform
+import signal
 import subprocess
 import sys
 import tempfile
@@ -24,7 +25,12 @@ Child = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep the tests, and the processes they start, out of the real cache: from before the first import of a test."""
+    """Keep the tests, and the processes they start, out of the real cache: from before the first import of a test.
+
+    A shell lets what it starts in the background pass over Ctrl-C; the tests of it would find nothing then.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     folder = tempfile.TemporaryDirectory(prefix="edgepack-cache-")
     config.add_cleanup(folder.cleanup)
     os.environ[cache_folder.ENVIRONMENT] = folder.name

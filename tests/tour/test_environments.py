@@ -11,7 +11,7 @@ import pytest
 from tests.tour.conftest import Tour
 
 _FORBIDDEN = {"tensorflow", "keras", "onnx", "tf2onnx", "scipy", "pandas"}
-_MOST_BYTES = 160_000_000
+_MOST_BYTES = 160 * 2**20  # with ONNX Runtime 1.32, which is larger than 1.31, it is 154 MiB
 
 _SCRIPT = """
 import json, sys

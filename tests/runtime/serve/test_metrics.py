@@ -114,7 +114,7 @@ def test_failures_are_requests_and_told_by_their_class(metrics: Metrics) -> None
     metrics.answered("digits", "2", "rest", SPENT, 1)
     metrics.failed("digits", "2", "rest", "InputError")
     metrics.failed("digits", "2", "rest", "ZeroDivisionError")
-    metrics.failed("digits", "2", "grpc", "RSGIProtocolClosed")
+    metrics.failed("digits", "2", "grpc", "CancelledError")
     labels = {"model": "digits", "version": "2", "face": "rest"}
     assert value(metrics, "edgepack_requests_total", **labels) == 3
     assert value(metrics, "edgepack_failures_total", error="InputError", **labels) == 1
