@@ -9,9 +9,11 @@ import tempfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
+from edgepack.__main__ import main
 from edgepack.runtime import cache_folder, engines, providers
 from edgepack.runtime.device import this_device
 from tests.zoo import packs
@@ -22,6 +24,28 @@ _LIBRARIES = (
 )  # fmt: skip
 
 Child = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+class Done(NamedTuple):
+    """What a command line came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(capfd: pytest.CaptureFixture[str]) -> Run:
+    """Run a command line in this process; what native libraries print is seen as well."""
+
+    def command(*arguments: object) -> Done:
+        code = main([str(argument) for argument in arguments])
+        return Done(code, *capfd.readouterr())
+
+    return command
 
 
 def pytest_configure(config: pytest.Config) -> None:

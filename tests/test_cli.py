@@ -5,41 +5,19 @@ import os
 import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
 import edgepack
-from edgepack.__main__ import main
 from edgepack.runtime import engines
 from edgepack.runtime.pack import reference
-from tests.conftest import Child
+from tests.conftest import Child, Run
 from tests.zoo import packs
 from tests.zoo.packs import ZOO, outputs
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    """Run a command line in this process; what native libraries print is seen as well."""
-
-    def command(*arguments: object) -> Done:
-        code = main([str(argument) for argument in arguments])
-        return Done(code, *capfd.readouterr())
-
-    return command
 
 
 def edgepack_command(*arguments: object, **options: Any) -> "subprocess.CompletedProcess[str]":

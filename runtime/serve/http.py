@@ -1,4 +1,4 @@
-"""The HTTP face: an application in the manner of RSGI. It knows HTTP and the data plane, and no model."""
+"""The HTTP face: the application that answers an exchange. It knows HTTP and the data plane, and no model."""
 
 import asyncio
 import logging

@@ -42,7 +42,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._lost: asyncio.Future[None] | None = None
         self._is_in_head = self._is_held = self._is_full = self.is_lost = self._is_ending = False
-        self.client, self.scheme, self._left = "", "http", 0
+        self.client, self._left = "", 0
         self.since = self.loop.time()
 
     # What asyncio calls.
@@ -52,8 +52,6 @@ class Connection(asyncio.Protocol):
         self._transport: Any = transport
         peer = transport.get_extra_info("peername")
         self.client = f"{peer[0]}:{peer[1]}" if peer else ""
-        if transport.get_extra_info("sslcontext") is not None:
-            self.scheme = "https"
         self._owner.add(self)
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -118,7 +116,7 @@ class Connection(asyncio.Protocol):
         exchange.method = self._parser.get_method().decode("latin-1")
         exchange.http_version = self._parser.get_http_version()
         exchange.keeps_alive = self._parser.should_keep_alive()
-        path, _, exchange.query_string = self._url.decode("latin-1").partition("?")
+        path = self._url.decode("latin-1").partition("?")[0]
         if not path.startswith("/"):  # a whole address, as proxies send it
             path = "/" + path.partition("://")[2].partition("/")[2]
         exchange.path = unquote(path) if "%" in path else path

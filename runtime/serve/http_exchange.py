@@ -22,7 +22,6 @@ class Client(Protocol):
     """The connection, as far as an exchange needs it."""
 
     client: str
-    scheme: str
     loop: asyncio.AbstractEventLoop
     is_lost: bool
 
@@ -40,26 +39,24 @@ class Client(Protocol):
 
 
 class Exchange:
-    """One request and its reply, as an RSGI application sees its scope and its protocol in one.
+    """One request and its reply.
 
     Attributes:
         method: `GET`, `POST`, …
         path: Without the query, decoded.
-        query_string: What stands behind the question mark, as it came.
         headers: By name in lower case; of one that came twice, the first.
         client: Address and port.
-        scheme: `http` or `https`.
     """
 
     __slots__ = (
-        "_connection", "_error", "_held", "_is_read", "_pieces", "_waiter", "client", "headers", "http_version",
-        "is_answered", "is_complete", "keeps_alive", "method", "path", "query_string", "scheme",
+        "_connection", "_held", "_is_read", "_pieces", "_waiter", "client", "headers", "http_version",
+        "is_answered", "is_complete", "keeps_alive", "method", "path",
     )  # fmt: skip
 
     def __init__(self, connection: Client) -> None:
         self._connection = connection
-        self.method = self.path = self.query_string = self.http_version = ""
-        self.client, self.scheme = connection.client, connection.scheme
+        self.method = self.path = self.http_version = ""
+        self.client = connection.client
         self.headers: dict[str, str] = {}
         self._pieces: deque[bytes] = deque()
         self._held = 0

@@ -28,12 +28,12 @@ class Flight:
     """
 
     __slots__ = (
-        "_proto", "_watch", "body_bytes", "closes", "coming", "is_gone", "is_kept", "is_late", "is_reading", "since",
+        "_exchange", "_watch", "body_bytes", "closes", "coming", "is_gone", "is_kept", "is_late", "is_reading", "since",
         "task",
     )  # fmt: skip
 
-    def __init__(self, proto: Any, task: "asyncio.Task[Any]", since: float) -> None:
-        self._proto, self.task, self.since, self.body_bytes = proto, task, since, 0
+    def __init__(self, exchange: Any, task: "asyncio.Task[Any]", since: float) -> None:
+        self._exchange, self.task, self.since, self.body_bytes = exchange, task, since, 0
         self.is_reading, self.is_kept, self.is_late, self.is_gone = True, False, False, False
         self.coming: Coming | None = None
         self.closes = False
@@ -48,7 +48,7 @@ class Flight:
             elif self.coming is not None and now - self.since > _SWEEP_S and lag_s < _LATE_S:
                 self.coming.leave()  # a slow client keeps nobody waiting; where the event loop is late, it may be that
         elif self._watch is None and not self.is_kept and now - self.since > _SWEEP_S:
-            self._watch = asyncio.ensure_future(self._proto.client_disconnect())
+            self._watch = asyncio.ensure_future(self._exchange.client_disconnect())
             self._watch.add_done_callback(self._gone)
 
     def end(self) -> None:
@@ -84,12 +84,12 @@ class Flights:
     def __len__(self) -> int:
         return len(self._flying)
 
-    def begin(self, proto: Any) -> Flight:
+    def begin(self, exchange: Any) -> Flight:
         """A request whose handler runs in the current task."""
         loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None
-        flight = Flight(proto, task, loop.time())
+        flight = Flight(exchange, task, loop.time())
         self._flying.add(flight)
         if not self._is_sweeping:
             self._is_sweeping = True

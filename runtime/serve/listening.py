@@ -43,21 +43,22 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def check_tls(settings: Settings) -> None:
-    """Return if certificate and key can be used, or none are given; raises `InputError`."""
+def tls_context(settings: Settings) -> "ssl.SSLContext | None":
+    """What TLS is spoken with; None where no certificate is given. Raises `InputError` where it cannot be used."""
     if not (settings.tls_cert and settings.tls_key):
-        return
+        return None
     import ssl
 
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
     try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(
-            settings.tls_cert, settings.tls_key, password=_no_password
-        )
+        context.load_cert_chain(settings.tls_cert, settings.tls_key, password=_no_password)
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise InputError(
             f"certificate {settings.tls_cert} and key {settings.tls_key} cannot be used: {one_line(error)}; they are "
             "PEM files that belong together, the key without a password"
         ) from error
+    return context
 
 
 def _no_password() -> str:
@@ -83,7 +84,7 @@ class HttpServer:
 
     def __init__(self, app: App, settings: Settings, listener: socket.socket) -> None:
         self._app, self._listener, self._limits = app, listener, settings.limits
-        self._tls = _tls(settings)
+        self._tls = tls_context(settings)
         self._shaking: set[asyncio.Task[None]] = set()
 
     def start(self) -> "asyncio.Task[None]":
@@ -124,14 +125,3 @@ class HttpServer:
 
     def _connection(self) -> Connection:
         return Connection(self._app, self._owner, is_over=len(self._owner) >= self._limits.connections)
-
-
-def _tls(settings: Settings) -> "ssl.SSLContext | None":
-    if not (settings.tls_cert and settings.tls_key):
-        return None
-    import ssl
-
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_cert_chain(settings.tls_cert, settings.tls_key, password=_no_password)
-    return context

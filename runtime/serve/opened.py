@@ -88,7 +88,6 @@ def _faster(opened: Opened, path: str | os.PathLike[str], settings: ModelSetting
 def takes_one_thread(single: Plan, full: Plan) -> bool:
     """Whether runs of one thread are the better ones for many clients.
 
-    Short ones always are: threads that wait for each other cost them more than they give, and the event loop that they
-    run on leaves the other cores to the HTTP server.
+    Short ones always are: threads that wait for each other cost them more than they give.
     """
     return single.short_size > 0 or single.row_us <= full.row_us

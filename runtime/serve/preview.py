@@ -9,7 +9,7 @@ from edgepack.runtime.errors import EdgepackError, one_line
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.serve.guard import read_tokens
 from edgepack.runtime.serve.layout import scan
-from edgepack.runtime.serve.listening import check_tls
+from edgepack.runtime.serve.listening import tls_context
 from edgepack.runtime.serve.settings import Settings
 
 
@@ -58,7 +58,7 @@ def preview(settings: Settings) -> Preview:
 def _about_secrets(settings: Settings) -> list[str]:
     failures = []
     try:
-        check_tls(settings)
+        tls_context(settings)
     except EdgepackError as error:
         failures.append(str(error))
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from edgepack.runtime.errors import ServeError
 from edgepack.runtime.serve.guard import Guard
-from edgepack.runtime.serve.listening import HttpServer, address, check_tls
+from edgepack.runtime.serve.listening import HttpServer, address
 from edgepack.runtime.serve.messages import IndexEntry
 from edgepack.runtime.serve.metrics import Metrics
 from edgepack.runtime.serve.plane import Plane
@@ -62,7 +62,6 @@ class _Server:
         from edgepack.runtime.serve.http import App
 
         self._settings, self._place, self._tell = settings, place, tell
-        check_tls(settings)
         self._guard = Guard(settings)
         metrics = Metrics(folder=place.counts, worker=place.worker)
         self._repository = Repository(settings, metrics)

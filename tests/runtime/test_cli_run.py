@@ -1,9 +1,8 @@
 """`edgepack run` and `edgepack inspect` on packs of every kind of raw sample."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -11,34 +10,16 @@ import pytest
 from PIL import Image  # noqa: TID253 - the reader that our files must please
 
 import edgepack
-from edgepack.__main__ import main
 from edgepack.runtime.manifest import Step, Steps
 from edgepack.runtime.pack import reference
 from edgepack.runtime.tensor import Array, TensorSpec
+from tests.conftest import Run
 from tests.runtime.test_steps_recording import wav
 from tests.zoo import packs
 from tests.zoo.packs import TOLERANCE, outputs
 
 COLUMNS = ["length", "width", "height", "weight"]
 GIVEN, WANTED = outputs("mlp")
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> Done:
-        code = main([str(argument) for argument in arguments])
-        return Done(code, *capfd.readouterr())
-
-    return command
 
 
 def pack(folder: Path, first: Step, last: Step) -> Path:

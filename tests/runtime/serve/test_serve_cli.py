@@ -2,35 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
-from edgepack.__main__ import main
+from edgepack.runtime import cache_folder
+from tests.conftest import Run
 from tests.runtime.serve.running import Running
 
 pytest.importorskip("httptools")
 ADMIN = "a" * 24
-
-
-class Done(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Done]
-
-
-@pytest.fixture
-def run(capfd: pytest.CaptureFixture[str]) -> Run:
-    def command(*arguments: object) -> Done:
-        code = main([str(argument) for argument in arguments])
-        return Done(code, *capfd.readouterr())
-
-    return command
 
 
 @pytest.fixture
@@ -123,7 +104,10 @@ def test_a_version_is_pushed_to_a_running_server_and_taken_back(
         assert running.stop() == 0
 
 
-def test_going_back_works_without_a_server(run: Run, models: Path, mlp_pack: Path) -> None:
+def test_going_back_works_without_a_server(
+    run: Run, models: Path, mlp_pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cache_folder.ENVIRONMENT, str(tmp_path / "cache"))  # whatever other tests chose for this pack
     done = run("push", mlp_pack, "--to", models, "--name", "mlp")
     assert done.out.startswith(f"{mlp_pack} is {models / 'mlp' / '2.edgepack'}; here it runs as onnx-float32 on ")
     assert json.loads(run("rollback", "mlp", "--in", models, "--json").out) == {"name": "mlp", "version": "1"}
