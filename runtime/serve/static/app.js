@@ -144,11 +144,20 @@ async function serverVersion() {
 }
 
 function route() {
-  const [, name] = location.hash.match(/^#\/(.+)$/) ?? [];
-  if (!name || decodeURIComponent(name) === chosen) return;
-  chosen = decodeURIComponent(name);
+  const name = named(location.hash.match(/^#\/(.+)$/)?.[1]);
+  if (!name || name === chosen) return;
+  chosen = name;
   known = "";
   refresh().then(() => { if (statistics.length) figures.show(statistics, chosen); }).catch(failed);
+}
+
+/** The name that an address holds; nothing where it is no address that this page made. */
+function named(encoded) {
+  try {
+    return encoded && decodeURIComponent(encoded);
+  } catch {
+    return "";
+  }
 }
 
 function showTools() {

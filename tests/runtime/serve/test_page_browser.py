@@ -284,6 +284,13 @@ def test_a_token_is_asked_for_and_kept_in_the_tab_alone(open_page: Open, trained
         assert "a-token" not in stored[1]
 
 
+def test_an_address_that_is_cut_off_opens_the_first_model(open_page: Open, server: str) -> None:
+    page = open_page(server)
+    page.goto(f"{server}/?again#/%E4%B")
+    page.locator("#connection", has_text="connected").wait_for()
+    page.locator("h1", has_text="digits").wait_for()
+
+
 def test_figures_are_drawn_as_the_server_tells_them(open_page: Open, server: str) -> None:
     page = open_page(server)
     told = {
