@@ -24,7 +24,7 @@ let hasAsked = false; // for a token; a person who closed the question is not as
 const tokens = new TokenQuestion(() => { hasAsked = false; restart(); });
 const needsToken = (why) => tokens.ask(why);
 const figures = new Figures(at("figures"));
-const versions = new Versions(at("versions-table"), { needsToken, done: () => refresh() });
+const versions = new Versions(at("versions-table"), { needsToken, done: () => refresh().catch(failed) });
 
 /** Look at what models there are, and at the chosen one where something about it is new. */
 async function refresh() {
