@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from edgepack.convert import metrics, process, shapes
+from edgepack.convert.calibrate import Stream
 from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.packing import Built, check_bare, write
@@ -23,6 +24,7 @@ from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.rounding import movement
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.schemes import Scheme
 from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
@@ -218,6 +220,7 @@ def _build(
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
     hint = shapes.hint(source)
+    stream = Stream.of(calibration) if calibration else None
     for target in plan.targets:
         writer: Writer | None = None
         refusal = ""
@@ -227,10 +230,10 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = WRITERS[target](plan, source, calibration, tools)
+                    writer = WRITERS[target](plan, source, stream, tools)
                 if writer is None:
                     raise ConvertError(refusal)
-                data = writer(precision)
+                data = writer(Scheme(precision))
                 proof = prove(target, data, precision, question)
             except (ConvertError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert.samples import Samples
+from edgepack.convert.precisions.base import Setting
 from edgepack.quiet import quiet
 from edgepack.runtime.errors import ConvertError, one_line
 
 
-def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], calibration: Samples | None) -> Any:
+def quantize(model: Any, write: Callable[[Any, Setting, Path], Any], setting: Setting) -> Any:
     """Write a model in one precision.
 
     Args:
-        model: The float32 `onnx.ModelProto`; it is left as it is.
+        model: The float32 `onnx.ModelProto`, `prepared`; it is left as it is.
         write: A precision's `onnx`.
-        calibration: Real samples; needed where the precision's ranges are calibrated.
+        setting: What the quantizer is told.
 
     Returns:
         An `onnx.ModelProto`.
@@ -32,19 +32,38 @@ def quantize(model: Any, write: Callable[[Any, Samples | None, Path], Any], cali
     with quiet(), tempfile.TemporaryDirectory() as folder:
         root.setLevel(logging.ERROR)
         try:
-            return write(copied, calibration, Path(folder))
+            return write(copied, setting, Path(folder))
+        except ConvertError:
+            raise
         except Exception as error:  # the quantizer raises what its handlers raise
             raise ConvertError(f"the ONNX quantizer refuses the model: {one_line(error, 400)}") from error
         finally:
             root.setLevel(level)
 
 
-def prepared(model: Any, folder: Path) -> Path:
-    """The model with fused products and known shapes, which the quantizer asks for, as a file in `folder`."""
+def prepared(model: Any) -> Any:
+    """The model with fused products and known shapes, which the quantizer asks for.
+
+    Raises:
+        ConvertError: ONNX Runtime cannot prepare it.
+    """
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    plain, ready = folder / "plain.onnx", folder / "prepared.onnx"
-    onnx.save(model, plain)
-    quant_pre_process(str(plain), str(ready), skip_symbolic_shape=True)
-    return ready
+    with quiet(), tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ready = folder / "prepared.onnx"
+        try:
+            quant_pre_process(str(save(model, folder)), str(ready), skip_symbolic_shape=True)
+        except Exception as error:  # it raises what its passes raise
+            raise ConvertError(f"the ONNX quantizer refuses the model: {one_line(error, 400)}") from error
+        return onnx.load(ready)
+
+
+def save(model: Any, folder: Path) -> Path:
+    """The model as a file in `folder`."""
+    import onnx
+
+    path = folder / "plain.onnx"
+    onnx.save(model, path)
+    return path

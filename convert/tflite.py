@@ -53,16 +53,55 @@ def export(
     return _finish(converter.ask(order, files), source, frozen, about)
 
 
-def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
-    """Give a file the model's names: on its tensors and in one signature, in the model's order; and its metadata."""
-    import flatbuffers
+def packed(data: bytes) -> bytes:
+    """A file as engines and microcontrollers read it best: its buffers within it, weights on 16 bytes."""
     from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    for buffer in model.buffers:
+        if buffer.data is None and buffer.offset > 1:  # it lies behind the flatbuffer
+            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
+        buffer.offset = buffer.size = 0
+    _tell_old_readers(schema, model)
+    return _pack(model, len(data))
+
+
+_LAST_OLD_CODE = 127
+
+
+def _tell_old_readers(schema: Any, model: Any) -> None:
+    """Give operators that a quantizer put in the code and the empty options that OpenVINO asks for."""
+    for code in model.operatorCodes:
+        code.deprecatedBuiltinCode = max(code.deprecatedBuiltinCode, min(code.builtinCode, _LAST_OLD_CODE))
+    kinds = {
+        schema.BuiltinOperator.QUANTIZE: (schema.BuiltinOptions.QuantizeOptions, schema.QuantizeOptionsT),
+        schema.BuiltinOperator.DEQUANTIZE: (schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT),
+    }
+    for graph in model.subgraphs:
+        for operator in graph.operators if graph.operators is not None else ():
+            code = model.operatorCodes[operator.opcodeIndex]
+            kind = kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode))
+            if kind and operator.builtinOptions is None:
+                operator.builtinOptionsType, operator.builtinOptions = kind[0], kind[1]()
+
+
+def _pack(model: Any, size_bytes: int) -> bytes:
+    import flatbuffers
 
     class Aligned(flatbuffers.Builder):  # type: ignore[misc]
         """Keeps weights on 16 bytes, as the schema's force_align asks and the object API forgets."""
 
         def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
             return super().StartVector(elemSize, numElems, max(alignment, 16) if elemSize == 1 else alignment)
+
+    builder = Aligned(size_bytes + 4096)
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    return bytes(builder.Output())
+
+
+def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
+    """Give a file the model's names: on its tensors and in one signature, in the model's order; and its metadata."""
+    from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(data, 0)
     graph = model.subgraphs[0]
@@ -74,9 +113,7 @@ def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
     signature.outputs = _name_tensors(schema, graph, graph.outputs, source.outputs, frozen.outputs)
     model.signatureDefs = [signature]
     _describe(schema, model, about)
-    builder = Aligned(len(data) + 4096)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
+    return _pack(model, len(data))
 
 
 def _describe(schema: Any, model: Any, about: About) -> None:

@@ -18,7 +18,9 @@ def convert(order: TFLiteOrder, folder: Path) -> bytes:
     converter = tf.lite.TFLiteConverter.from_concrete_functions([_function(folder / "graph.pb", order)])
     # Built-in operators alone: a file with Flex operators is refused by every light interpreter.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    find(order.precision).tflite(converter, _calibration(folder / "calibration.npz"))
+    set_up = find(order.precision).converter
+    assert set_up is not None, "the others are quantized from the float32 file"
+    set_up(converter, _calibration(folder / "calibration.npz"))
     try:
         data: bytes = converter.convert()
     except Exception as error:  # the converter raises what its passes raise

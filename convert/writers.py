@@ -2,17 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, cached_property
 
 from edgepack.convert import lowering, onnx, quantizer, tflite
+from edgepack.convert.calibrate import Statistics, Stream, observe
+from edgepack.convert.parts import Part, parts_of
 from edgepack.convert.plan import Plan
-from edgepack.convert.precisions import Precision
+from edgepack.convert.precisions import find
+from edgepack.convert.precisions.base import Setting
 from edgepack.convert.process import Converter
-from edgepack.convert.samples import Samples
+from edgepack.convert.schemes import Scheme
 from edgepack.convert.source import Frozen, Source, freeze
 from edgepack.runtime.about import About
-from edgepack.runtime.errors import ConvertError, ModelError
-
-Writer = Callable[[Precision], bytes]
+from edgepack.runtime.errors import ConvertError, InputError, ModelError
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,36 +26,114 @@ class Tools:
     notes: list[str]
 
 
-def _tflite_writer(plan: Plan, source: Source, calibration: Samples | None, tools: Tools) -> Writer:
+class Writer:
+    """Writes the files of one target, each from the same float32 file.
+
+    Args:
+        target: The format.
+        float32: Gives the file that quantizers begin with: calibration runs it, and operators are counted in it.
+        rows: How many rows it takes at once.
+        write: Writes a file as a scheme and its setting say.
+        layers: Names of the model's layers.
+        calibration: Real samples; None where there are none.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        float32: Callable[[], bytes],
+        rows: int,
+        write: Callable[[Scheme, Setting], bytes],
+        layers: tuple[str, ...],
+        calibration: Stream | None,
+    ) -> None:
+        self.target = target
+        self._float32 = float32
+        self.calibration = calibration
+        self._rows = rows
+        self._write = write
+        self._layers = layers
+
+    def __call__(self, scheme: Scheme) -> bytes:
+        """Write one file.
+
+        Raises:
+            ConvertError: The quantizer refuses the model, or the scheme cannot be in this format.
+            InputError: There is no layer of a name among `float_layers`.
+        """
+        ranges = None
+        if scheme.precision.needs_calibration:
+            ranges = self.statistics.ranges(scheme.options.ranges, symmetric=scheme.options.symmetric)
+        return self._write(scheme, Setting(scheme.options, ranges, self._nodes(scheme.options.float_layers)))
+
+    @cached_property
+    def float32(self) -> bytes:
+        """The file that quantizers begin with."""
+        return self._float32()
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """What can be kept in float one by one."""
+        return parts_of(self.target, self.float32, self._layers)
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """What the tensors of the float32 file hold while the calibration samples run."""
+        assert self.calibration is not None, "checked before anything is converted"
+        return observe(self.target, self.float32, self.calibration, self._rows)
+
+    def _nodes(self, layers: tuple[str, ...]) -> frozenset[str]:
+        known = {part.name: part.nodes for part in self.parts} if layers else {}
+        for layer in layers:
+            if layer not in known:
+                raise InputError(
+                    f"no layer {layer!r} in the {self.target} file to keep in float; it has {', '.join(known)}"
+                )
+        return frozenset(node for layer in layers for node in known[layer])
+
+
+def _tflite_writer(plan: Plan, source: Source, calibration: Stream | None, tools: Tools) -> Writer:
     batch = plan.batch if isinstance(plan.batch, int) else {"auto": 1, "dynamic": None}[plan.batch]
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
-        def write(precision: Precision) -> bytes:
-            if precision.name not in written:
-                written[precision.name] = tflite.export(
-                    tools.converter, source, frozen, precision, calibration, tools.about
-                )
-            return written[precision.name]
-
         del markers
-        written: dict[str, bytes] = {}
-        write(plan.precisions[0])  # only the converter knows whether it takes the forms
-        return write
+
+        def write(scheme: Scheme, setting: Setting) -> bytes:
+            quantize = scheme.precision.tflite
+            if scheme.precision.name == "float32":
+                return float32
+            if quantize is None:
+                return tflite.export(tools.converter, source, frozen, scheme.precision, None, tools.about)
+            return tflite.packed(quantize(float32, setting))
+
+        # Only the converter knows whether it takes the forms.
+        float32 = tflite.export(tools.converter, source, frozen, find("float32"), None, tools.about)
+        rows = frozen.function.inputs[0].shape[0] or 1
+        return Writer("tflite", lambda: float32, rows, write, _layers(source), calibration)
 
     return _lowered("tflite", source, batch, tools.notes, prepare)
 
 
-def _onnx_writer(plan: Plan, source: Source, calibration: Samples | None, tools: Tools) -> Writer:
+def _onnx_writer(plan: Plan, source: Source, calibration: Stream | None, tools: Tools) -> Writer:
     batch = plan.batch if isinstance(plan.batch, int) else None
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
-        def write(precision: Precision) -> bytes:
-            return onnx.finish(quantizer.quantize(model, precision.onnx, calibration), plan.standard, tools.about)
+        def write(scheme: Scheme, setting: Setting) -> bytes:
+            start = model if scheme.precision.name in {"float32", "float16"} else ready()
+            return onnx.finish(quantizer.quantize(start, scheme.precision.onnx, setting), plan.standard, tools.about)
 
         model = onnx.export(tools.converter, source, frozen, markers, plan.standard)
-        return write
+        ready = cache(lambda: quantizer.prepared(model))
+        return Writer("onnx", lambda: ready().SerializeToString(), batch or 1, write, _layers(source), calibration)
 
     return _lowered("onnx", source, batch, tools.notes, prepare)
+
+
+def _layers(source: Source) -> tuple[str, ...]:
+    """Names of the model's layers, outer ones first; empty where it has none that can be told apart."""
+    model = source.model
+    flatten = getattr(model, "_flatten_layers", None)
+    return tuple(layer.name for layer in flatten(include_self=False)) if flatten else ()
 
 
 def _lowered(
@@ -91,8 +171,8 @@ def _lowered(
     return writer
 
 
-# target -> what traces the model once and returns the writer of one precision
-WRITERS: dict[str, Callable[[Plan, Source, Samples | None, Tools], Writer]] = {
+# target -> what traces the model once and returns the writer of its files
+WRITERS: dict[str, Callable[[Plan, Source, Stream | None, Tools], Writer]] = {
     "tflite": _tflite_writer,
     "onnx": _onnx_writer,
 }

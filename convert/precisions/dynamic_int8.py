@@ -1,39 +1,44 @@
 """Weights in int8; activations in float, quantized on the fly in the operators where that is faster than float."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from edgepack.convert import litert_quantizer
 from edgepack.convert.passes.store_weights import store_int8
-from edgepack.convert.precisions.base import Precision
-from edgepack.convert.quantizer import prepared
-from edgepack.convert.samples import Samples
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.quantizer import save
 from edgepack.runtime.compare import Budget
-from edgepack.runtime.tensor import Array
 
 # Matrix products have fast dynamic kernels in ONNX Runtime. ConvInteger, which the quantizer would write for
 # convolutions, is several times slower than float: their weights are stored in int8 and unfolded at load instead.
-_FAST = ["MatMul", "Gemm"]
+_FAST = {"MatMul", "Gemm"}  # the quantizer makes matrix products of Gemm itself
+# XNNPACK has dynamic kernels for these. The others would run in the interpreter's own, several times slower.
+_FAST_TFLITE = ("CONV_2D", "FULLY_CONNECTED")
 
 
-def _tflite(converter: Any, _calibration: Sequence[Array] | None) -> None:
-    import tensorflow as tf
+def _tflite(data: bytes, setting: Setting) -> bytes:
+    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
+    rules = litert_quantizer.rule("weight_only", 8, granularity=granularity)
+    for operator in _FAST_TFLITE:
+        rules += litert_quantizer.rule("dynamic", 8, operator=operator, granularity=granularity)
+    rules += litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes)
+    return litert_quantizer.quantize(data, rules)
 
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
-
-def _onnx(model: Any, _calibration: Samples | None, folder: Path) -> Any:
+def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    fast = [operator for operator in _FAST if any(node.op_type == operator for node in model.graph.node)]
+    fast = ["MatMul"] if any(node.op_type in _FAST for node in model.graph.node) else []
     quantized = folder / "dynamic.onnx"
     quantize_dynamic(
-        prepared(model, folder),
+        save(model, folder),
         quantized,
         op_types_to_quantize=fast or ["Conv"],  # without a matrix product, slow and small is all there is
+        nodes_to_exclude=sorted(setting.float_nodes),
         weight_type=QuantType.QInt8,
-        per_channel=True,
+        per_channel=setting.options.granularity == "per-channel",
+        reduce_range=setting.options.reduce_range,
         extra_options={"MatMulConstBOnly": True},
     )
     result = onnx.load(quantized)

@@ -5,20 +5,19 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.passes.store_weights import store_float16
-from edgepack.convert.precisions.base import Precision
-from edgepack.convert.samples import Samples
+from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
 
-def _tflite(converter: Any, _calibration: Sequence[Array] | None) -> None:
+def _converter(converter: Any, _calibration: Sequence[Array] | None) -> None:
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.target_spec.supported_types = [tf.float16]
 
 
-def _onnx(model: Any, _calibration: Samples | None, _folder: Path) -> Any:
+def _onnx(model: Any, _setting: Setting, _folder: Path) -> Any:
     store_float16(model)
     return model
 
@@ -30,6 +29,6 @@ FLOAT16 = Precision(
     needs_calibration=False,
     budget=Budget(min_snr_db=30, min_cosine=0.999),
     golden_floor=1e-2,
-    tflite=_tflite,
+    converter=_converter,
     onnx=_onnx,
 )

@@ -4,17 +4,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert.precisions.base import Precision
-from edgepack.convert.samples import Samples
+from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
 
-def _tflite(_converter: Any, _calibration: Sequence[Array] | None) -> None:
+def _converter(_converter: Any, _calibration: Sequence[Array] | None) -> None:
     """The converter's own default."""
 
 
-def _onnx(model: Any, _calibration: Samples | None, _folder: Path) -> Any:
+def _onnx(model: Any, _setting: Setting, _folder: Path) -> Any:
     return model
 
 
@@ -25,6 +24,6 @@ FLOAT32 = Precision(
     needs_calibration=False,
     budget=Budget(max_rel=1e-4, min_cosine=0.99999),
     golden_floor=1e-4,
-    tflite=_tflite,
+    converter=_converter,
     onnx=_onnx,
 )

@@ -1,57 +1,86 @@
 """Weights and activations in 8 bits, with ranges calibrated on real samples; float goes in and comes out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert.precisions.base import Precision
-from edgepack.convert.quantizer import prepared
-from edgepack.convert.samples import Samples, in_batches
+import numpy as np
+
+from edgepack.convert import litert_quantizer
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.quantizer import save
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import Array
 
+# XNNPACK has no int8 kernel for these: in float they cost less than leaving the delegate for them.
+_FLOAT_TFLITE = ("HARD_SWISH",)
 
-def _tflite(converter: Any, calibration: Sequence[Array] | None) -> None:
+
+def _converter(converter: Any, calibration: Sequence[Array] | None) -> None:
     import tensorflow as tf
 
     assert calibration is not None, "checked before anything is converted"
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # Operators without an int8 kernel stay in float; the census in the report counts them.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8, tf.lite.OpsSet.TFLITE_BUILTINS]
     pieces = range(len(calibration[0]))
     converter.representative_dataset = lambda: ([array[piece] for array in calibration] for piece in pieces)
 
 
-def _onnx(model: Any, calibration: Samples | None, folder: Path) -> Any:
+def _tflite(data: bytes, setting: Setting) -> bytes:
+    options = setting.options
+    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[options.granularity]
+    operators = _FLOAT_TFLITE if options.float_operators is None else options.float_operators
+    rules = [
+        *litert_quantizer.rule("static", 8, granularity=granularity, activation_num_bits=8),
+        *litert_quantizer.kept(operators, setting.float_nodes, interface=options.io == "float32"),
+    ]
+    return litert_quantizer.quantize(data, rules, setting.ranges)
+
+
+def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    assert calibration is not None, "checked before anything is converted"
+    options = setting.options
+    if options.io != "float32":
+        raise ConvertError("ONNX files take and give float32: io int8 is for TFLite files on microcontrollers")
     quantized = folder / "static.onnx"
     quantize_static(
-        prepared(model, folder),
+        save(model, folder),
         quantized,
-        _Reader(calibration, rows=model.graph.input[0].type.tensor_type.shape.dim[0].dim_value or 1),
+        None,
         quant_format=QuantFormat.QDQ,
-        per_channel=True,
+        per_channel=options.granularity == "per-channel",
+        reduce_range=options.reduce_range,
         # Unsigned activations with signed weights have the fastest kernels on x86 and on ARM.
-        activation_type=QuantType.QUInt8,
+        activation_type=QuantType.QInt8 if options.activations == "int8" else QuantType.QUInt8,
         weight_type=QuantType.QInt8,
+        nodes_to_exclude=_excluded(model, setting),
+        calibration_cache_path=_cache(setting, folder),
+        extra_options={"ActivationSymmetric": options.symmetric},
     )
     return onnx.load(quantized)
 
 
-class _Reader:
-    """Hands calibration samples to the quantizer, as many at a time as the model takes."""
+def _excluded(model: Any, setting: Setting) -> list[str]:
+    operators = set(setting.options.float_operators or ())
+    return sorted(setting.float_nodes | {node.name for node in model.graph.node if node.op_type in operators})
 
-    def __init__(self, samples: Samples, rows: int) -> None:
-        self._inputs = {name: in_batches(array, rows) for name, array in samples.inputs.items()}
-        self._pieces: Iterator[int] = iter(range(len(next(iter(self._inputs.values())))))
 
-    def get_next(self) -> dict[str, Any] | None:
-        """The next rows, or None at the end."""
-        piece = next(self._pieces, None)
-        return None if piece is None else {name: array[piece] for name, array in self._inputs.items()}
+def _cache(setting: Setting, folder: Path) -> Path:
+    """The ranges in the file in which the quantizer keeps those that it calibrated itself."""
+    from onnxruntime.quantization import CalibrationMethod, save_tensors_data
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
+
+    assert setting.ranges is not None, "checked before anything is converted"
+    known = {
+        name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+        for name, (low, high) in setting.ranges.items()
+    }
+    path = folder / "ranges.json"
+    save_tensors_data(TensorsData(CalibrationMethod.MinMax, known), path)
+    return path
 
 
 INT8 = Precision(
@@ -62,5 +91,6 @@ INT8 = Precision(
     budget=Budget(min_snr_db=10, min_cosine=0.95),
     golden_floor=5e-2,
     tflite=_tflite,
+    converter=_converter,
     onnx=_onnx,
 )
