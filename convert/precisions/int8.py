@@ -39,6 +39,25 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
 
 
 def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
+    from onnxruntime.quantization import QuantType
+
+    # Unsigned activations with signed weights have the fastest kernels on x86 and on ARM.
+    kind = QuantType.QInt8 if setting.options.activations == "int8" else QuantType.QUInt8
+    return quantize_statically(model, setting, folder, kind)
+
+
+def quantize_statically(model: Any, setting: Setting, folder: Path, activations: Any) -> Any:
+    """An ONNX model with int8 weights, and activations of a type with calibrated ranges, in QDQ form.
+
+    Args:
+        model: The float32 model, prepared.
+        setting: What the quantizer is told.
+        folder: Where files may be written.
+        activations: An `onnxruntime.quantization.QuantType`.
+
+    Raises:
+        ConvertError: What was asked cannot be in an ONNX file.
+    """
     import onnx
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
@@ -53,8 +72,7 @@ def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
         quant_format=QuantFormat.QDQ,
         per_channel=options.granularity == "per-channel",
         reduce_range=options.reduce_range,
-        # Unsigned activations with signed weights have the fastest kernels on x86 and on ARM.
-        activation_type=QuantType.QInt8 if options.activations == "int8" else QuantType.QUInt8,
+        activation_type=activations,
         weight_type=QuantType.QInt8,
         nodes_to_exclude=_excluded(model, setting),
         calibration_cache_path=_cache(setting, folder),

@@ -1,0 +1,36 @@
+"""Weights in int8 and activations in int16: for activations whose range is too wide for 8 bits."""
+
+from pathlib import Path
+from typing import Any
+
+from edgepack.convert import litert_quantizer
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.int8 import quantize_statically
+from edgepack.runtime.compare import Budget
+
+
+def _tflite(data: bytes, setting: Setting) -> bytes:
+    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
+    rules = [
+        *litert_quantizer.rule("static", 8, granularity=granularity, activation_num_bits=16),
+        *litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes),
+    ]
+    return litert_quantizer.quantize(data, rules, setting.ranges)
+
+
+def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
+    from onnxruntime.quantization import QuantType
+
+    return quantize_statically(model, setting, folder, QuantType.QInt16)
+
+
+INT16X8 = Precision(
+    name="int16x8",
+    weights="int8",
+    activations="int16, ranges calibrated",
+    needs_calibration=True,
+    budget=Budget(min_snr_db=15, min_cosine=0.98),
+    golden_floor=2e-2,
+    tflite=_tflite,
+    onnx=_onnx,
+)

@@ -1,0 +1,33 @@
+"""Weights stored in int8 and unfolded before they are used; arithmetic in float32."""
+
+from pathlib import Path
+from typing import Any
+
+from edgepack.convert import litert_quantizer
+from edgepack.convert.passes.store_weights import store_int8
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.runtime.compare import Budget
+
+
+def _tflite(data: bytes, setting: Setting) -> bytes:
+    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
+    rules = litert_quantizer.rule("weight_only", 8, granularity=granularity)
+    rules += litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes)
+    return litert_quantizer.quantize(data, rules)
+
+
+def _onnx(model: Any, _setting: Setting, _folder: Path) -> Any:
+    store_int8(model)
+    return model
+
+
+WEIGHT_INT8 = Precision(
+    name="weight_int8",
+    weights="int8",
+    activations="float32",
+    needs_calibration=False,
+    budget=Budget(min_snr_db=15, min_cosine=0.98),
+    golden_floor=2e-2,
+    tflite=_tflite,
+    onnx=_onnx,
+)
