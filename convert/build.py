@@ -17,6 +17,7 @@ from edgepack.convert import metrics, process, shapes
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.lift import Lifted, lift
+from edgepack.convert.options import Options, make_options
 from edgepack.convert.packing import Built, check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.prove import Proof, Question, prove
@@ -24,7 +25,6 @@ from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.rounding import movement
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
-from edgepack.convert.schemes import Scheme
 from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
@@ -54,6 +54,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     calibration: Given | None = None,
     evaluation: Given | None = None,
     max_drop: float | None = None,
+    options: Options | Mapping[str, Any] | None = None,
     batch: int | str = "auto",
     input_shapes: Shapes | None = None,
     opset: int | None = None,
@@ -81,6 +82,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             are taken, and without those random ones; the report says which.
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
+        options: What the precisions leave open: `convert.options.Options`, or a dict of its fields.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
         input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
             bare tuple for a model of one input. The first size is the batch.
@@ -104,16 +106,17 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         What was built, what was left out and why, with every figure.
 
     Raises:
-        UnknownNameError: A target or a precision that there is none of.
+        UnknownNameError: A target, a precision or a value of an option that there is none of.
         InputError: Arguments that contradict each other, or something in `custom` that is not there.
         OutputError: `output` exists already, or cannot be written.
         ModelError, UnsafeModelError, MissingFileError: The model cannot be read.
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
+    asked = options if isinstance(options, Options) else make_options(**(options or {}))
     plan = make_plan(
         output, targets, precisions, batch, input_shapes,
-        opset=opset, min_onnxruntime=min_onnxruntime, force=force,
+        options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,
     )  # fmt: skip
     _check_asked(plan, max_drop, calibrated=calibration is not None)
     notes: list[str] = []
@@ -162,7 +165,7 @@ def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> Non
     """Refuse what cannot be met, before a model is read."""
     if max_drop is not None and not 0 <= max_drop < float("inf"):
         raise InputError(f"max_drop is {max_drop}; it takes a share of the metric from 0, such as 0.005")
-    wanting = [precision.name for precision in plan.precisions if precision.needs_calibration]
+    wanting = [one.precision.name for one in plan.schemes if one.precision.needs_calibration]
     if wanting and not calibrated:
         raise DataError(
             f"precision {', '.join(wanting)} needs calibration data: "
@@ -224,8 +227,8 @@ def _build(
     for target in plan.targets:
         writer: Writer | None = None
         refusal = ""
-        for precision in plan.precisions:
-            variant = f"{target}-{precision.name}"
+        for scheme in plan.schemes:
+            variant = scheme.variant(target)
             if progress:
                 progress(done, variant)
             try:
@@ -233,14 +236,14 @@ def _build(
                     writer = WRITERS[target](plan, source, stream, tools)
                 if writer is None:
                     raise ConvertError(refusal)
-                data = writer(Scheme(precision))
-                proof = prove(target, data, precision, question)
+                data = writer(scheme)
+                proof = prove(target, data, scheme.precision, question)
             except (ConvertError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))
                 data, proof = b"", Proof((str(error),))
             if hint and target == "tflite" and proof.parity is None:  # it could not be written, or not be run
                 proof = replace(proof, reasons=(*proof.reasons, hint))
-            yield Built(variant, target, precision.name, data, proof)
+            yield Built(variant, target, scheme.precision.name, scheme.options, data, proof)
             done += 1
         tools.converter.give_back()
 
@@ -264,7 +267,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
             operators=one.proof.census.operators if one.proof.census else {},
             standard=one.proof.census.standard if one.proof.census else "",
-            engine=one.proof.engine, undelegated=one.proof.undelegated,
+            engine=one.proof.engine, undelegated=one.proof.undelegated, options=one.options.said(),
             p50_us=timings[one.variant].p50_us if one.variant in timings else None,
         )
         for one in built

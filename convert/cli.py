@@ -29,6 +29,13 @@ def convert(  # noqa: PLR0913 - one option each
     calibration: Path | None = None,
     evaluation: Path | None = None,
     max_drop: float | None = None,
+    granularity: str = "per-channel",
+    activations: str = "auto",
+    symmetric: Switch = False,
+    reduce_range: Switch = False,
+    io: str = "float32",
+    ranges: str = "minmax",
+    keep_float: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     batch: str = "auto",
     input_shape: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     opset: int | None = None,
@@ -52,12 +59,20 @@ def convert(  # noqa: PLR0913 - one option each
     Args:
         model: A .keras or .h5 file (Keras 2 files too), or a SavedModel folder.
         output: A .edgepack file, a folder (ends with a slash), or one bare .tflite or .onnx file.
-        precision: Separated by commas: float32, float16, dynamic_int8, int8; "all" is each of them.
+        precision: Separated by commas: float32, float16, weight_int8, dynamic_int8, int8, int16x8, weight_int4; "all"
+            is each of them.
         target: Formats in a pack, separated by commas: tflite, onnx.
         calibration: A .npz file of real samples by input name; int8 needs it.
         evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
             a point. By default 0.01 of the task metric.
+        granularity: One scale for each output channel of the weights (per-channel), or one for all (per-tensor).
+        activations: What flows between int8 operators: uint8, int8, or auto, which is the faster in the format.
+        symmetric: Put the zero point of activations in the middle of their range.
+        reduce_range: Store weights in seven bits, for processors without VNNI, which saturate with eight.
+        io: What goes in and comes out of an int8 file: float32, or int8 for microcontrollers.
+        ranges: How ranges are made of what calibration saw: minmax, percentile, entropy or mse.
+        keep_float: A layer that stays in float; once for each.
         batch: "auto" (ONNX any number of rows, TFLite 1), "dynamic", or a number of rows.
         input_shape: Sizes for an input's free axes, as image=1,96,96,1; the first is the batch, and ? leaves an axis
             free. Once for each input; without image= where the model has one input.
@@ -78,6 +93,7 @@ def convert(  # noqa: PLR0913 - one option each
         json: Print the report as one JSON document on stdout and nothing else.
     """
     from edgepack.convert.build import convert_model
+    from edgepack.convert.options import make_options
     from edgepack.convert.precisions import PRECISIONS
     from edgepack.convert.report import COLUMNS, report_paths, write_reports
 
@@ -89,7 +105,10 @@ def convert(  # noqa: PLR0913 - one option each
     with console.progress("converting", total=pieces) as advance:
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
-            max_drop=max_drop, batch=_batch(batch), input_shapes=read_texts(input_shape), opset=opset,
+            max_drop=max_drop, options=make_options(
+                granularity=granularity, activations=activations, symmetric=symmetric, reduce_range=reduce_range,
+                io=io, ranges=ranges, float_layers=keep_float,
+            ), batch=_batch(batch), input_shapes=read_texts(input_shape), opset=opset,
             min_onnxruntime=min_onnxruntime, lift_all=lift, states=_pairs(state), name=name, card=card,
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip

@@ -1,6 +1,6 @@
 """The choices that matter in quantizing, each by its name: what a precision leaves open."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import msgspec
 
@@ -36,6 +36,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Operators of the file that stay in float, as the format calls them; None leaves that to the precision."""
     float_layers: tuple[str, ...] = ()
     """Layers that stay in float, by the names of `parts.parts_of`."""
+
+    def said(self) -> dict[str, Any]:
+        """The options that are not the default, by name, as JSON has them."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
 
     def label(self) -> str:
         """What differs from the defaults, as it is put behind the name of a variant; empty where nothing does."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.convert.lift import Lifted
+from edgepack.convert.options import Options
 from edgepack.convert.plan import Plan
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report
@@ -33,6 +34,7 @@ class Built:
     variant: str
     format: str
     precision: str
+    options: Options
     data: bytes
     proof: Proof
 
@@ -95,6 +97,7 @@ def _variant(one: Built, files: dict[str, bytes]) -> Variant:
         metric=proof.metric,
         tensor_bytes=proof.census.tensor_bytes,
         operators=proof.census.operators,
+        options=one.options.said(),
     )
 
 

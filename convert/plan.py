@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from edgepack.convert.precisions import PRECISIONS, Precision, find
+from edgepack.convert.options import Options
+from edgepack.convert.precisions import PRECISIONS, find
+from edgepack.convert.schemes import Scheme
 from edgepack.convert.shapes import Shape, Shapes, batch_of, read_shapes
 from edgepack.convert.standard import Standard, choose
 from edgepack.runtime.errors import InputError, MissingExtraError, OutputError, UnknownNameError
@@ -28,7 +30,7 @@ class Plan:
     output: Path
     as_folder: bool
     targets: tuple[str, ...]
-    precisions: tuple[Precision, ...]
+    schemes: tuple[Scheme, ...]
     batch: int | str
     shapes: Mapping[str, Shape]
     """Sizes for free axes, by input name."""
@@ -38,13 +40,14 @@ class Plan:
     """The format of the one bare file that is written instead of a pack."""
 
 
-def make_plan(
+def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     output: str | os.PathLike[str],
     targets: str | Sequence[str],
     precisions: str | Sequence[str],
     batch: int | str,
     input_shapes: Shapes | None = None,
     *,
+    options: Options | None = None,
     opset: int | None = None,
     min_onnxruntime: str | None = None,
     force: bool,
@@ -84,7 +87,8 @@ def make_plan(
     if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
         raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
-    return Plan(path, as_folder, (bare,) if bare else targets, chosen, batch, shapes, standard, bare)
+    schemes = tuple(Scheme(one, options or Options()) for one in chosen)
+    return Plan(path, as_folder, (bare,) if bare else targets, schemes, batch, shapes, standard, bare)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

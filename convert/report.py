@@ -50,6 +50,8 @@ class Result(msgspec.Struct, frozen=True):
     """Operators of a TFLite file that XNNPACK left to the interpreter; empty when it took all."""
     standard: str
     """The operator set and IR version of an ONNX file, read back from it."""
+    options: dict[str, Any]
+    """How it was quantized, as far as that is not the default of its precision."""
     p50_us: float | None
     """Median latency of one row on one thread, through a session, on the machine that converted."""
 

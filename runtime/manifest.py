@@ -56,6 +56,8 @@ class Variant(msgspec.Struct, frozen=True):
     """Bytes of constant tensors by element type, read back from the file."""
     operators: dict[str, int] = {}
     """How many operators of each kind the file holds."""
+    options: dict[str, Any] = {}
+    """How it was quantized, as far as that is not the default of its precision."""
 
 
 class Golden(msgspec.Struct, frozen=True):
