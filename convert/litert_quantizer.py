@@ -73,7 +73,7 @@ def kept(operators: Iterable[str] = (), nodes: Iterable[str] = (), *, interface:
 
     Args:
         operators: By their kind.
-        nodes: By the name of their first output tensor.
+        nodes: By the names of their output tensors, with `;` between them.
         interface: Whether inputs and outputs of the file stay float too.
     """
     import re
@@ -82,7 +82,7 @@ def kept(operators: Iterable[str] = (), nodes: Iterable[str] = (), *, interface:
     return [
         *({"regex": ".*", "operation": kind, "algorithm_key": "no_quantize", "op_config": {}} for kind in kinds),
         *(
-            {"regex": f"^{re.escape(node)}(;|$)", "operation": "*", "algorithm_key": "no_quantize", "op_config": {}}
+            {"regex": f"^{re.escape(node)};?$", "operation": "*", "algorithm_key": "no_quantize", "op_config": {}}
             for node in nodes
         ),
     ]

@@ -1,7 +1,15 @@
 """The parts of a file that can be quantized or kept in float one by one, under the names of the Keras layers."""
 
-from collections.abc import Callable, Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+
+from edgepack.convert.operators import Operator, read
+from edgepack.convert.scopes import scope_of
+
+_KERNEL = re.compile(r"conv|depthwise|matmul|tensordot|einsum", re.IGNORECASE)
+"""What TensorFlow calls the operators that hold a layer's weights."""
+_FOLDED = "ConstantFolding/"  # TensorFlow's optimizer puts it before the names of what it makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,9 +17,10 @@ class Part:
     """What one layer became in a file."""
 
     name: str
-    """The Keras layer's; the file's own name of the operator where no layer's is in it."""
+    """The Keras layer's, behind the names of those it lies in, as `block/conv`; the file's own name of the operator
+    where no layer's is in it."""
     nodes: tuple[str, ...]
-    """ONNX: names of nodes. TFLite: names of the first output tensor of each operator."""
+    """ONNX: names of nodes. TFLite: names of the output tensors of each operator, with `;` between them."""
     operators: tuple[str, ...]
     """The kinds of its operators, in the order of `nodes`."""
 
@@ -22,45 +31,88 @@ def parts_of(file_format: str, data: bytes, layers: Sequence[str]) -> tuple[Part
     Args:
         file_format: `"onnx"` or `"tflite"`.
         data: The file.
-        layers: Names of the model's layers.
+        layers: Paths of the model's layers, as `scopes.paths` gives them.
 
     Returns:
-        The parts in the order in which they first run.
+        The parts in the order in which they first run; each operator is in one of them.
     """
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for node, operator in _READERS[file_format](data):
-        groups.setdefault(_layer(node, layers) or node, []).append((node, operator))
+    operators = read(file_format, data).operators
+    groups: dict[str, list[Operator]] = {}
+    for operator, layer in zip(operators, layers_of(operators, layers), strict=True):
+        groups.setdefault(layer or operator.name, []).append(operator)
     return tuple(
-        Part(name, tuple(node for node, _ in members), tuple(kind for _, kind in members))
+        Part(name, tuple(one.name for one in members), tuple(one.kind for one in members))
         for name, members in groups.items()
     )
 
 
-def _layer(node: str, layers: Sequence[str]) -> str | None:
-    """The layer that a node's name holds as one of its segments; the last one, which is the innermost."""
-    segments = {segment for name in node.split(";") for segment in name.split("/")}
-    return next((layer for layer in reversed(layers) if layer in segments), None)
+def chosen(parts: Iterable[Part], layer: str) -> tuple[Part, ...]:
+    """The parts of a layer, and of all that lies in it; empty where there is no layer of that name."""
+    return tuple(part for part in parts if part.name == layer or part.name.startswith(f"{layer}/"))
 
 
-def _onnx(data: bytes) -> Iterable[tuple[str, str]]:
-    import onnx
+def layers_of(operators: Sequence[Operator], layers: Iterable[str]) -> list[str | None]:
+    """The layer of each operator.
 
-    for node in onnx.load_from_string(data).graph.node:
-        yield node.name or node.output[0], node.op_type
+    It is told by the operator's name; of several in one name, it is the layer that holds the weights. An output of
+    the file is named after the model's output: its layer is told by its weights. What exporters put in between, such
+    as a transposition, belongs to the layer around it, or else to the one before it.
+
+    Args:
+        operators: Of one file, each behind those it reads.
+        layers: Paths of the model's layers.
+
+    Returns:
+        Paths among `layers`; None where nothing tells.
+    """
+    scopes = {scope_of(path): path for path in layers}
+    found = [_named(operator, scopes) for operator in operators]
+    direct = set(found)
+    makers = {tensor: index for index, one in enumerate(operators) for tensor in one.makes}
+    readers: dict[int, list[int]] = {}
+    for index, one in enumerate(operators):
+        for tensor in one.reads:
+            if tensor in makers:
+                readers.setdefault(makers[tensor], []).append(index)
+    before, after = list(found), list(found)
+    for index, one in enumerate(operators):
+        if before[index] is None:
+            before[index] = _common([before[makers[tensor]] for tensor in one.reads if tensor in makers])
+    for index in reversed(range(len(operators))):
+        if after[index] is None:
+            after[index] = _common([after[reader] for reader in readers.get(index, ())])
+    around = [_common([one, other]) for one, other in zip(before, after, strict=True)]
+    return [
+        own or (outer if outer in direct else None) or first or last
+        for own, outer, first, last in zip(found, around, before, after, strict=True)
+    ]
 
 
-def _tflite(data: bytes) -> Iterable[tuple[str, str]]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    codes = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    graph = model.subgraphs[0]
-    for operator in graph.operators if graph.operators is not None else ():
-        code = model.operatorCodes[operator.opcodeIndex]
-        yield (
-            graph.tensors[operator.outputs[0]].name.decode(),
-            codes[max(code.builtinCode, code.deprecatedBuiltinCode)],
-        )
+def _named(operator: Operator, scopes: Mapping[str, str]) -> str | None:
+    """The layer that an operator's name tells, or that of its weights."""
+    named = [(layer, name) for name in operator.name.split(";") if (layer := _layer(name, scopes))]
+    heavy = [layer for layer, name in named if _KERNEL.search(name.rpartition(f"{scope_of(layer)}/")[2])]
+    if named:
+        return (heavy or [named[-1][0]])[0]
+    weights = [layer for name in operator.constants for one in name.split(";") if (layer := _layer(one, scopes))]
+    return (weights or [scopes.get(operator.name)])[0]
 
 
-_READERS: dict[str, Callable[[bytes], Iterable[tuple[str, str]]]] = {"onnx": _onnx, "tflite": _tflite}
+def _layer(name: str, scopes: Mapping[str, str]) -> str | None:
+    """The innermost layer in whose scope a name lies: `<model>/<path>/…`."""
+    segments = name.removeprefix(_FOLDED).split("/")[1:-1]
+    places = ("/".join(segments[:end]) for end in range(len(segments), 0, -1))
+    return next((scopes[place] for place in places if place in scopes), None)
+
+
+def _common(layers: Sequence[str | None]) -> str | None:
+    """The innermost layer that all of them lie in, as far as they are known; the first where they share none."""
+    known = [layer.split("/") for layer in layers if layer]
+    if not known:
+        return None
+    shared = []
+    for segments in zip(*known, strict=False):
+        if len(set(segments)) > 1:
+            break
+        shared.append(segments[0])
+    return "/".join(shared or known[0])

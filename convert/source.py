@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from msgspec.structs import replace
 
-from edgepack.convert import savedmodel
+from edgepack.convert import savedmodel, scopes
 from edgepack.convert.calling import flat_call, tensors_of, with_signature
 from edgepack.convert.custom import known
 from edgepack.convert.keras_file import read_keras
@@ -180,7 +180,7 @@ def traced(source: Source, batch: int | None) -> Any:
         outputs = source.call(tensors)
         return [outputs[name] for name in names]
 
-    with quiet():
+    with quiet(), scopes.named(source.model):
         try:
             return tf.function(forward).get_concrete_function(*specs)
         except Exception as error:  # a layer may raise anything while it is traced

@@ -3,15 +3,18 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
+from typing import Any
 
 from edgepack.convert import lowering, onnx, quantizer, tflite
 from edgepack.convert.calibrate import Statistics, Stream, observe
-from edgepack.convert.parts import Part, parts_of
+from edgepack.convert.node_names import name_nodes
+from edgepack.convert.parts import Part, chosen, parts_of
 from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import find
 from edgepack.convert.precisions.base import Setting
 from edgepack.convert.process import Converter
 from edgepack.convert.schemes import Scheme
+from edgepack.convert.scopes import paths, root_of
 from edgepack.convert.source import Frozen, Source, freeze
 from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError, InputError, ModelError
@@ -34,7 +37,7 @@ class Writer:
         float32: Gives the file that quantizers begin with: calibration runs it, and operators are counted in it.
         rows: How many rows it takes at once.
         write: Writes a file as a scheme and its setting say.
-        layers: Names of the model's layers.
+        layers: Paths of the model's layers, as `scopes.paths` gives them.
         calibration: Real samples; None where there are none.
     """
 
@@ -52,7 +55,7 @@ class Writer:
         self.calibration = calibration
         self._rows = rows
         self._write = write
-        self._layers = layers
+        self.layers = layers
 
     def __call__(self, scheme: Scheme) -> bytes:
         """Write one file.
@@ -74,7 +77,7 @@ class Writer:
     @cached_property
     def parts(self) -> tuple[Part, ...]:
         """What can be kept in float one by one."""
-        return parts_of(self.target, self.float32, self._layers)
+        return parts_of(self.target, self.float32, self.layers)
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -83,13 +86,13 @@ class Writer:
         return observe(self.target, self.float32, self.calibration, self._rows)
 
     def _nodes(self, layers: tuple[str, ...]) -> frozenset[str]:
-        known = {part.name: part.nodes for part in self.parts} if layers else {}
+        nodes: set[str] = set()
         for layer in layers:
-            if layer not in known:
-                raise InputError(
-                    f"no layer {layer!r} in the {self.target} file to keep in float; it has {', '.join(known)}"
-                )
-        return frozenset(node for layer in layers for node in known[layer])
+            if not (found := chosen(self.parts, layer)):
+                names = ", ".join(part.name for part in self.parts)
+                raise InputError(f"no layer {layer!r} in the {self.target} file to keep in float; it has {names}")
+            nodes.update(node for part in found for node in part.nodes)
+        return frozenset(nodes)
 
 
 def _tflite_writer(plan: Plan, source: Source, calibration: Stream | None, tools: Tools) -> Writer:
@@ -109,7 +112,7 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Stream | None, tools
         # Only the converter knows whether it takes the forms.
         float32 = tflite.export(tools.converter, source, frozen, find("float32"), None, tools.about)
         rows = frozen.function.inputs[0].shape[0] or 1
-        return Writer("tflite", lambda: float32, rows, write, _layers(source), calibration)
+        return Writer("tflite", lambda: float32, rows, write, tuple(paths(source.model)), calibration)
 
     return _lowered("tflite", source, batch, tools.notes, prepare)
 
@@ -122,18 +125,16 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Stream | None, tools: 
             start = model if scheme.precision.name in {"float32", "float16"} else ready()
             return onnx.finish(quantizer.quantize(start, scheme.precision.onnx, setting), plan.standard, tools.about)
 
-        model = onnx.export(tools.converter, source, frozen, markers, plan.standard)
-        ready = cache(lambda: quantizer.prepared(model))
-        return Writer("onnx", lambda: ready().SerializeToString(), batch or 1, write, _layers(source), calibration)
+        def named(model: Any) -> Any:
+            name_nodes(model, layers, root_of(source.model), frozen.function.graph)
+            return model
+
+        layers = tuple(paths(source.model))
+        model = named(onnx.export(tools.converter, source, frozen, markers, plan.standard))
+        ready = cache(lambda: named(quantizer.prepared(model)))
+        return Writer("onnx", lambda: ready().SerializeToString(), batch or 1, write, layers, calibration)
 
     return _lowered("onnx", source, batch, tools.notes, prepare)
-
-
-def _layers(source: Source) -> tuple[str, ...]:
-    """Names of the model's layers, outer ones first; empty where it has none that can be told apart."""
-    model = source.model
-    flatten = getattr(model, "_flatten_layers", None)
-    return tuple(layer.name for layer in flatten(include_self=False)) if flatten else ()
 
 
 def _lowered(
