@@ -16,6 +16,7 @@ import numpy as np
 from edgepack.convert import metrics, process, shapes
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.cards import about_file, find_card
+from edgepack.convert.layer_files import look_at_built
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.options import Options, make_options
 from edgepack.convert.packing import Built, check_bare, write
@@ -139,6 +140,9 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
+    if progress:
+        progress(len(built), "each layer")
+    looked = look_at_built(built, tools.writers, judged, notes)
     report = Report(
         name=name,
         output=str(plan.output),
@@ -153,6 +157,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         results=results,
         provenance=_provenance(plan, card, calibrating, judged) | _origin(model, lifted),
         states=states,
+        layers=looked,
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
@@ -233,7 +238,7 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = WRITERS[target](plan, source, stream, tools)
+                    writer = tools.writers[target] = WRITERS[target](plan, source, stream, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 data = writer(scheme)

@@ -11,7 +11,7 @@ from edgepack.convert.shapes import read_texts
 from edgepack.quiet import quiet
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.pack import is_pack
-from edgepack.runtime.writing import check_output
+from edgepack.runtime.writing import check_output, write_bytes
 
 if TYPE_CHECKING:
     pass
@@ -171,6 +171,76 @@ def verify(
     if model or variant or custom or unsafe_lambda:
         raise InputError("--model, --variant, --custom and --unsafe-lambda belong to --bisect: add it too")
     return plain_verify(pack, json=json)
+
+
+def inspect(
+    model: Path,
+    /,
+    *,
+    layers: Switch = False,
+    variant: str | None = None,
+    against: str | None = None,
+    samples: Path | None = None,
+    html: Path | None = None,
+    force: Switch = False,
+    json: Switch = False,
+) -> int:
+    """Show what a pack or a bare file holds.
+
+    Args:
+        model: A pack, or a bare .tflite or .onnx file.
+        layers: Run a file operator by operator and show the range, the noise and the element types of each layer.
+            Needs 'edgepack[convert]'.
+        variant: For --layers: the variant to look into; by default the first that is quantized.
+        against: For --layers: what it is compared with, another variant, or another file where the model is a file.
+            By default the float32 variant of its format.
+        samples: For --layers: a .npz file of tensors by input name; by default the pack's golden samples, and random
+            numbers for a bare file.
+        html: For --layers: write a page with a plot too.
+        force: Replace the page.
+        json: Print one JSON document on stdout and nothing else.
+    """
+    from edgepack.runtime.cli import inspect as plain_inspect
+
+    if layers:
+        return _layers(model, variant, against, samples, html, force=force, json=json)
+    if variant or against or samples or html or force:
+        raise InputError("--variant, --against, --samples, --html and --force belong to --layers: add it too")
+    return plain_inspect(model, json=json)
+
+
+def _layers(
+    model: Path,
+    variant: str | None,
+    against: str | None,
+    samples: Path | None,
+    html: Path | None,
+    *,
+    force: bool,
+    json: bool,
+) -> int:
+    from edgepack.convert.layer_files import look_into
+    from edgepack.convert.layers import table
+
+    if html and not force:
+        check_output(html)
+    with console.progress("looking at each layer", total=1) as advance:
+        report = look_into(model, variant=variant, against=against, samples=samples)
+        advance(1)
+    if html:
+        from edgepack.convert.layer_pages import render
+
+        write_bytes(html, render(report).encode())
+    if json:
+        console.show_json(report)
+        return 0
+    where = f" against {report.against}" if report.against else ""
+    console.show_table(f"{report.file}{where}, on {report.rows} rows of {report.samples}", *table(report))
+    if report.worst:
+        console.show(f"most noise: {', '.join(one.layer for one in report.worst[:3])}")
+    if html:
+        console.show(f"wrote {html}")
+    return 0
 
 
 def _bisect(

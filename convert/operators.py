@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 
+BETWEEN = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear"}
+"""What quantizers put behind an operator: it stores what that gives in another way."""
+BEFORE = {"DynamicQuantizeLinear"}
+"""What they put before one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operator:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from edgepack.convert.operators import Operator, read
+from edgepack.convert.operators import BEFORE, BETWEEN, Operator, read
 from edgepack.convert.scopes import scope_of
 
 _KERNEL = re.compile(r"conv|depthwise|matmul|tensordot|einsum", re.IGNORECASE)
@@ -56,7 +56,8 @@ def layers_of(operators: Sequence[Operator], layers: Iterable[str]) -> list[str 
 
     It is told by the operator's name; of several in one name, it is the layer that holds the weights. An output of
     the file is named after the model's output: its layer is told by its weights. What exporters put in between, such
-    as a transposition, belongs to the layer around it, or else to the one before it.
+    as a transposition, belongs to the layer around it, or else to the one before it; what quantizers put behind an
+    operator belongs to the layer of that.
 
     Args:
         operators: Of one file, each behind those it reads.
@@ -66,7 +67,7 @@ def layers_of(operators: Sequence[Operator], layers: Iterable[str]) -> list[str 
         Paths among `layers`; None where nothing tells.
     """
     scopes = {scope_of(path): path for path in layers}
-    found = [_named(operator, scopes) for operator in operators]
+    found = [None if one.kind in BETWEEN | BEFORE else _named(one, scopes) for one in operators]
     direct = set(found)
     makers = {tensor: index for index, one in enumerate(operators) for tensor in one.makes}
     readers: dict[int, list[int]] = {}
@@ -83,23 +84,35 @@ def layers_of(operators: Sequence[Operator], layers: Iterable[str]) -> list[str 
             after[index] = _common([after[reader] for reader in readers.get(index, ())])
     around = [_common([one, other]) for one, other in zip(before, after, strict=True)]
     return [
-        own or (outer if outer in direct else None) or first or last
-        for own, outer, first, last in zip(found, around, before, after, strict=True)
+        _home(one.kind, own, outer if outer in direct else None, first, last)
+        for one, own, outer, first, last in zip(operators, found, around, before, after, strict=True)
     ]
+
+
+def _home(kind: str, own: str | None, around: str | None, before: str | None, after: str | None) -> str | None:
+    """The layer of an operator, of what is known of it and of those around it."""
+    if kind in BETWEEN:
+        return before or after
+    return after or before if kind in BEFORE else own or around or before or after
 
 
 def _named(operator: Operator, scopes: Mapping[str, str]) -> str | None:
     """The layer that an operator's name tells, or that of its weights."""
-    named = [(layer, name) for name in operator.name.split(";") if (layer := _layer(name, scopes))]
+    named = [(layer, name) for name in operator.name.split(";") if (layer := layer_named(name, scopes))]
     heavy = [layer for layer, name in named if _KERNEL.search(name.rpartition(f"{scope_of(layer)}/")[2])]
     if named:
         return (heavy or [named[-1][0]])[0]
-    weights = [layer for name in operator.constants for one in name.split(";") if (layer := _layer(one, scopes))]
+    weights = [layer for name in operator.constants for one in name.split(";") if (layer := layer_named(one, scopes))]
     return (weights or [scopes.get(operator.name)])[0]
 
 
-def _layer(name: str, scopes: Mapping[str, str]) -> str | None:
-    """The innermost layer in whose scope a name lies: `<model>/<path>/…`."""
+def layer_named(name: str, scopes: Mapping[str, str]) -> str | None:
+    """The innermost layer in whose scope a name lies, `<model>/<path>/…`.
+
+    Args:
+        name: Of an operator or a tensor.
+        scopes: Paths of layers by their scope.
+    """
     segments = name.removeprefix(_FOLDED).split("/")[1:-1]
     places = ("/".join(segments[:end]) for end in range(len(segments), 0, -1))
     return next((scopes[place] for place in places if place in scopes), None)

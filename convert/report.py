@@ -8,6 +8,8 @@ from typing import Any
 import msgspec
 
 from edgepack import page, plots
+from edgepack.convert import layer_pages
+from edgepack.convert.layers import LayerReport
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import Metric
@@ -86,6 +88,8 @@ class Report(msgspec.Struct, frozen=True):
     provenance: dict[str, Any]
     states: dict[str, str] = {}
     """Inputs that are the model's own state, each with the output that is its next value."""
+    layers: tuple[LayerReport, ...] = ()
+    """What each layer of the quantized files holds, against the float32 file they were made of."""
 
     @property
     def passed(self) -> tuple[Result, ...]:
@@ -121,6 +125,7 @@ class Report(msgspec.Struct, frozen=True):
             *self._plots(),
             page.Facts("Tensors", self._tensors()),
             page.Table("What the files hold", _HELD, held),
+            *(section for one in self.layers for section in layer_pages.sections(one)),
             *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]

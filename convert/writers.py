@@ -1,7 +1,7 @@
 """What writes the files of one target: the model is traced once, its layers in the forms they have for that target."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from typing import Any
 
@@ -27,6 +27,8 @@ class Tools:
     converter: Converter
     about: About
     notes: list[str]
+    writers: dict[str, "Writer"] = field(default_factory=dict)
+    """Those that could be made, by format, for whoever asks about layers later."""
 
 
 class Writer:

@@ -12,7 +12,7 @@ _COMMANDS = {
     "train": ("edgepack.train.cli:train", "Train a recipe on real data."),
     "recipes": ("edgepack.train.cli:recipes", "List the recipes."),
     "convert": ("edgepack.convert.cli:convert", "Convert a Keras model to proved TFLite and ONNX files, as a pack."),
-    "inspect": ("edgepack.runtime.cli:inspect", "Show what a pack or a file holds."),
+    "inspect": ("edgepack.convert.cli:inspect", "Show what a pack or a file holds."),
     "verify": ("edgepack.convert.cli:verify", "Check a pack's digests and golden answers on this device."),
     "run": ("edgepack.runtime.cli:run", "Run raw samples through a pack."),
     "serve": ("edgepack.runtime.serve.cli:serve", "Serve a folder of packs over HTTP and gRPC."),
