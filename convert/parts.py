@@ -101,9 +101,9 @@ def _named(operator: Operator, scopes: Mapping[str, str]) -> str | None:
     named = [(layer, name) for name in operator.name.split(";") if (layer := layer_named(name, scopes))]
     heavy = [layer for layer, name in named if _KERNEL.search(name.rpartition(f"{scope_of(layer)}/")[2])]
     if named:
-        return (heavy or [named[-1][0]])[0]
+        return heavy[0] if heavy else named[-1][0]
     weights = [layer for name in operator.constants for one in name.split(";") if (layer := layer_named(one, scopes))]
-    return (weights or [scopes.get(operator.name)])[0]
+    return weights[0] if weights else scopes.get(operator.name)
 
 
 def layer_named(name: str, scopes: Mapping[str, str]) -> str | None:

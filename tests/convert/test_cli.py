@@ -138,3 +138,39 @@ def test_a_shape_a_batch_and_a_version_are_taken(files: Path, capsys: pytest.Cap
     page = (files / "toy.report.html").read_text()
     assert "fully delegated" in page
     assert "opset 17, IR version 8" in page
+
+
+# inspect --layers
+
+
+def test_layers_of_two_variants_are_compared(
+    converted: Converted, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "layers.html"
+    arguments = ["inspect", str(converted.path), "--layers", "--variant", "onnx-int8", "--against", "tflite-int8"]
+    assert main([*arguments, "--html", str(page)]) == 0
+    printed = capsys.readouterr().out
+    assert "onnx-int8 against tflite-int8, on 4 rows of the golden samples" in printed
+    assert "most noise: " in printed
+    assert "SNR in dB" in page.read_text()
+    assert main([*arguments, "--html", str(page)]) == 1
+    assert "exists already; pass --force" in capsys.readouterr().err
+
+
+def test_layers_are_json_too(converted: Converted, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(converted.path), "--layers", "--variant", "tflite-int8", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["file"], found["against"]) == ("tflite-int8", "tflite-float32")
+    assert "quadrant" in [one["layer"] for one in found["layers"]]
+
+
+def test_what_belongs_to_layers_is_refused_without_them(
+    converted: Converted, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["inspect", str(converted.path), "--variant", "onnx-int8"]) == 1
+    assert "belong to --layers: add it too" in capsys.readouterr().err
+
+
+def test_a_pack_is_inspected_as_ever(converted: Converted, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["inspect", str(converted.path), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["variants"]) == len(converted.report.passed)
