@@ -110,6 +110,7 @@ def _spot(
 ) -> Spot:
     base = _BEHIND.sub("", tensor)
     same = [one for member in members for one in member.makes if _BEHIND.sub("", one) == base]
+    same += [one for member in members if member.kind in BETWEEN and tensor in member.makes for one in member.reads]
     told = [contents.tensors[one] for one in reversed(same) if one in contents.tensors]
     stored = next((one for one in told if one.ends), told[0] if told else None)
     gives = layer_named(base.partition(";")[0], scopes) or name
