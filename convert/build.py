@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.convert import metrics, process, shapes
+from edgepack.convert import metrics, micro, process, shapes
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.layer_files import look_at_built
@@ -51,7 +51,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     output: str | os.PathLike[str],
     *,
     targets: str | Sequence[str] = TARGETS,
-    precisions: str | Sequence[str] = ("float32",),
+    precisions: str | Sequence[str] | None = None,
     calibration: Given | None = None,
     evaluation: Given | None = None,
     max_drop: float | None = None,
@@ -75,15 +75,19 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
 
     Args:
         model: A path to `.keras`, `.h5` (of Keras 2 as well) or a SavedModel folder, or a `keras.Model`.
-        output: A `.edgepack` file, a folder (ends with a slash), or one bare `.tflite` or `.onnx`.
-        targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name.
-        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file.
+        output: A `.edgepack` file, a folder (ends with a slash), one bare `.tflite` or `.onnx`, or a `.h`: C++ source
+            for microcontrollers, with a `.cc` beside it.
+        targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name; `"c-array"` asks for
+            a `.h`.
+        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, and int8
+            for a `.h`.
         calibration: Real samples for precisions with calibrated ranges: a `.npz` file, or arrays by input name.
         evaluation: Samples, best with labels, that every file is judged on. Without them the calibration samples
             are taken, and without those random ones; the report says which.
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
-        options: What the precisions leave open: `convert.options.Options`, or a dict of its fields.
+        options: What the precisions leave open: `convert.options.Options`, or a dict of its fields. Without `io`,
+            a dict means int8 for a `.h`.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
         input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
             bare tuple for a model of one input. The first size is the batch.
@@ -114,7 +118,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         DataError: The samples do not fit the model, or none were given where they are needed.
         ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
     """
-    asked = options if isinstance(options, Options) else make_options(**(options or {}))
+    asked = options if isinstance(options, Options) else make_options(**{**micro.defaults(output), **(options or {})})
     plan = make_plan(
         output, targets, precisions, batch, input_shapes,
         options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,
@@ -162,8 +166,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
-    write(plan, report, question, built, card, lifted, force=force)
-    return report
+    c_array = write(plan, report, question, built, card, lifted, force=force)
+    return msgspec.structs.replace(report, c_array=c_array)
 
 
 def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> None:

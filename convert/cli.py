@@ -14,7 +14,7 @@ from edgepack.runtime.pack import is_pack
 from edgepack.runtime.writing import check_output, write_bytes
 
 if TYPE_CHECKING:
-    pass
+    from edgepack.convert.report import Report
 
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -24,8 +24,8 @@ def convert(  # noqa: PLR0913 - one option each
     /,
     *,
     output: Annotated[str, Parameter(name=("--output", "-o"))],
-    precision: str = "float32",
-    target: str = "tflite,onnx",
+    precision: str | None = None,
+    target: Annotated[str, Parameter(name=("--target", "--to"))] = "tflite,onnx",
     calibration: Path | None = None,
     evaluation: Path | None = None,
     max_drop: float | None = None,
@@ -33,7 +33,7 @@ def convert(  # noqa: PLR0913 - one option each
     activations: str = "auto",
     symmetric: Switch = False,
     reduce_range: Switch = False,
-    io: str = "float32",
+    io: str | None = None,
     ranges: str = "minmax",
     keep_float: Annotated[tuple[str, ...], Parameter(negative="", show_default=False)] = (),
     batch: str = "auto",
@@ -58,10 +58,11 @@ def convert(  # noqa: PLR0913 - one option each
 
     Args:
         model: A .keras or .h5 file (Keras 2 files too), or a SavedModel folder.
-        output: A .edgepack file, a folder (ends with a slash), or one bare .tflite or .onnx file.
+        output: A .edgepack file, a folder (ends with a slash), one bare .tflite or .onnx file, or a .h file: C++ source
+            for TFLite-Micro, with a .cc file beside it.
         precision: Separated by commas: float32, float16, weight_int8, dynamic_int8, int8, int16x8, weight_int4; "all"
-            is each of them.
-        target: Formats in a pack, separated by commas: tflite, onnx.
+            is each of them. By default float32; int8 for a .h file.
+        target: Formats in a pack, separated by commas: tflite, onnx. c-array is a .h file.
         calibration: A .npz file of real samples by input name; int8 needs it.
         evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
@@ -70,7 +71,8 @@ def convert(  # noqa: PLR0913 - one option each
         activations: What flows between int8 operators: uint8, int8, or auto, which is the faster in the format.
         symmetric: Put the zero point of activations in the middle of their range.
         reduce_range: Store weights in seven bits, for processors without VNNI, which saturate with eight.
-        io: What goes in and comes out of an int8 file: float32, or int8 for microcontrollers.
+        io: What goes in and comes out of an int8 file: float32, or int8 for microcontrollers. By default float32;
+            int8 for a .h file.
         ranges: How ranges are made of what calibration saw: minmax, percentile, entropy or mse.
         keep_float: A layer that stays in float; once for each.
         batch: "auto" (ONNX any number of rows, TFLite 1), "dynamic", or a number of rows.
@@ -93,22 +95,20 @@ def convert(  # noqa: PLR0913 - one option each
         json: Print the report as one JSON document on stdout and nothing else.
     """
     from edgepack.convert.build import convert_model
-    from edgepack.convert.options import make_options
-    from edgepack.convert.precisions import PRECISIONS
-    from edgepack.convert.report import COLUMNS, report_paths, write_reports
+    from edgepack.convert.report import report_paths, write_reports
 
     pages = report_paths(output)
     if not force:
         for page in pages:
             check_output(page)
-    pieces = (len(PRECISIONS) if precision == "all" else precision.count(",") + 1) * (target.count(",") + 1)
-    with console.progress("converting", total=pieces) as advance:
+    with console.progress("converting", total=_pieces(precision, target)) as advance:
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
-            max_drop=max_drop, options=make_options(
-                granularity=granularity, activations=activations, symmetric=symmetric, reduce_range=reduce_range,
-                io=io, ranges=ranges, float_layers=keep_float,
-            ), batch=_batch(batch), input_shapes=read_texts(input_shape), opset=opset,
+            max_drop=max_drop, options={
+                "granularity": granularity, "activations": activations, "symmetric": symmetric,
+                "reduce_range": reduce_range, "ranges": ranges, "float_layers": keep_float,
+                **({"io": io} if io else {}),
+            }, batch=_batch(batch), input_shapes=read_texts(input_shape), opset=opset,
             min_onnxruntime=min_onnxruntime, lift_all=lift, states=_pairs(state), name=name, card=card,
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
@@ -117,21 +117,38 @@ def convert(  # noqa: PLR0913 - one option each
     if json:
         console.show_json_bytes(report.to_json())
         return 0
+    _show(report, standards=bool(opset or min_onnxruntime), notes=explain)
+    outputs = (report.c_array.header, report.c_array.source) if report.c_array else (report.output,)
+    for path in (*outputs, *map(str, written)):
+        console.show(f"wrote {path}")
+    return 0
+
+
+def _show(report: "Report", *, standards: bool, notes: bool) -> None:
+    from edgepack.convert.report import COLUMNS
+
     console.show_table(
         f"{report.name}: {len(report.passed)} of {len(report.results)} files agree with Keras", COLUMNS, report.rows()
     )
     for one in report.results:
         if one.delegation != "–":
             console.show(f"{one.variant} fully delegated to XNNPACK: {one.delegation}")
-        if one.standard and (opset or min_onnxruntime):
+        if one.standard and standards:
             console.show(f"{one.variant} reads {one.standard}")
     console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
-    if explain:
+    for line in report.c_array.lines() if report.c_array else ():
+        console.show(line)
+    if notes:
         for line in report.notes or ("every layer was exported as it is",):
             console.show(line)
-    for path in (report.output, *map(str, written)):
-        console.show(f"wrote {path}")
-    return 0
+
+
+def _pieces(precision: str | None, target: str) -> int:
+    """How many files there will be."""
+    from edgepack.convert.precisions import PRECISIONS
+
+    precisions = len(PRECISIONS) if precision == "all" else (precision or "").count(",") + 1
+    return precisions * (target.count(",") + 1)
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

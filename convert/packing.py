@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edgepack.convert import micro
 from edgepack.convert.lift import Lifted
 from edgepack.convert.options import Options
 from edgepack.convert.plan import Plan
+from edgepack.convert.precisions import find
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report
 from edgepack.runtime.errors import InputError
@@ -57,12 +59,14 @@ def write(
     lifted: Lifted | None,
     *,
     force: bool,
-) -> None:
-    """Write the files that are right: as a pack, or as the one bare file that was asked for."""
+) -> micro.CArray | None:
+    """Write the files that are right: as a pack, or as the one bare file that was asked for, or its C++ source."""
     right = [one for one in built if not one.proof.reasons]
+    if plan.c_array:
+        return _write_c_array(plan, right[0], question, card, force=force)
     if plan.bare:
         write_bytes(plan.output, right[0].data)
-        return
+        return None
     files: dict[str, bytes] = {}
     own = card.steps if card else Steps()
     steps, assets = _with_assets(lifted.merged(own) if lifted else own, files)
@@ -80,6 +84,19 @@ def write(
         states=dict(report.states),
     )
     write_pack(f"{plan.output}/" if plan.as_folder else plan.output, manifest, files, force=force)
+    return None
+
+
+def _write_c_array(plan: Plan, one: Built, question: Question, card: Card | None, *, force: bool) -> micro.CArray:
+    return micro.write_c_array(
+        one.data,
+        plan.output,
+        golden=(question.samples.inputs, question.reference),
+        budget=question.allowed(find(one.precision).budget),
+        labels=card.labels if card else {},
+        notes=micro.said_steps(card.steps) if card else (),
+        force=force,
+    )
 
 
 def _variant(one: Built, files: dict[str, bytes]) -> Variant:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from edgepack.convert import micro
 from edgepack.convert.options import Options
 from edgepack.convert.precisions import PRECISIONS, find
 from edgepack.convert.schemes import Scheme
@@ -38,12 +39,14 @@ class Plan:
     """Of the ONNX files."""
     bare: str | None
     """The format of the one bare file that is written instead of a pack."""
+    c_array: bool = False
+    """Whether that file is written as C++ source."""
 
 
 def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     output: str | os.PathLike[str],
     targets: str | Sequence[str],
-    precisions: str | Sequence[str],
+    precisions: str | Sequence[str] | None,
     batch: int | str,
     input_shapes: Shapes | None = None,
     *,
@@ -59,12 +62,16 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
         InputError: Nothing to build, or arguments that contradict each other.
         OutputError: The output exists already, cannot be written, or its name does not say what to write.
     """
-    targets, precisions = _several(targets), _several(precisions)
+    c_array = micro.is_c_array(output)
+    targets, precisions = _several(targets), _several(precisions or ("int8" if c_array else "float32"))
     if "all" in precisions:
         precisions = tuple(PRECISIONS)
     for target in targets:
-        if target not in TARGETS:
-            raise UnknownNameError("target", target, TARGETS)
+        if target not in (*TARGETS, micro.TARGET):
+            raise UnknownNameError("target", target, (*TARGETS, micro.TARGET))
+    if c_array or micro.TARGET in targets:
+        micro.check_pair(output, force=force)
+        micro.check_precisions(precisions)
     chosen = tuple(find(one) for one in precisions)
     if not targets or not chosen:
         raise InputError(
@@ -76,19 +83,20 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     batch = batch_of(shapes, batch)
     as_folder = str(output).endswith(("/", os.sep))
     path = check_pack_output(output, force=force)
-    bare = next((name for name, ending in FORMATS.items() if path.suffix == ending and not as_folder), None)
+    endings = {ending: name for name, ending in FORMATS.items()} | {micro.SUFFIX: "tflite"}
+    bare = None if as_folder else endings.get(path.suffix)
     if bare and len(chosen) > 1:
         raise InputError(f"{path.name} holds one file; give one precision, or write a pack: -o {path.stem}.edgepack")
     if not bare and not as_folder and path.suffix != ".edgepack":
         raise OutputError(
-            f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, or a folder with /"
+            f"{path} has no ending that says what to write; it takes .edgepack, .tflite, .onnx, .h, or a folder with /"
         )
     standard = choose(opset, min_onnxruntime)
     if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
         raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
     schemes = tuple(Scheme(one, options or Options()) for one in chosen)
-    return Plan(path, as_folder, (bare,) if bare else targets, schemes, batch, shapes, standard, bare)
+    return Plan(path, as_folder, (bare,) if bare else targets, schemes, batch, shapes, standard, bare, c_array)
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

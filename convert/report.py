@@ -10,6 +10,7 @@ import msgspec
 from edgepack import page, plots
 from edgepack.convert import layer_pages
 from edgepack.convert.layers import LayerReport
+from edgepack.convert.micro.array import CArray
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import Metric
@@ -90,6 +91,8 @@ class Report(msgspec.Struct, frozen=True):
     """Inputs that are the model's own state, each with the output that is its next value."""
     layers: tuple[LayerReport, ...] = ()
     """What each layer of the quantized files holds, against the float32 file they were made of."""
+    c_array: CArray | None = None
+    """What was written for a microcontroller."""
 
     @property
     def passed(self) -> tuple[Result, ...]:
@@ -126,6 +129,7 @@ class Report(msgspec.Struct, frozen=True):
             page.Facts("Tensors", self._tensors()),
             page.Table("What the files hold", _HELD, held),
             *(section for one in self.layers for section in layer_pages.sections(one)),
+            *([page.Notes("On a microcontroller", self.c_array.lines())] if self.c_array else []),
             *([page.Notes("What was done to layers", self.notes)] if self.notes else []),
             page.Facts("Provenance", tuple((key, _text(value)) for key, value in self.provenance.items())),
         ]

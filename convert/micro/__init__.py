@@ -1,7 +1,11 @@
-"""A TFLite file as C++ source for TFLite-Micro: `.h` and `.cc`, tried in its own interpreter before they are written."""
+"""A TFLite file as C++ source for TFLite-Micro, tried in its own interpreter before it is written."""
 
 from edgepack.convert.micro.array import CArray
-from edgepack.convert.micro.asked import SUFFIX, defaults, is_c_array
+from edgepack.convert.micro.asked import SUFFIX, TARGET, check_pair, check_precisions, defaults, is_c_array
+from edgepack.convert.micro.text import said_steps
 from edgepack.convert.micro.writing import write_c_array
 
-__all__ = ["SUFFIX", "CArray", "defaults", "is_c_array", "write_c_array"]
+__all__ = [
+    "SUFFIX", "TARGET", "CArray", "check_pair", "check_precisions", "defaults", "is_c_array", "said_steps",
+    "write_c_array",
+]  # fmt: skip

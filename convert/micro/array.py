@@ -37,7 +37,7 @@ class Port(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         """Its name, type, shape and meaning, for a comment."""
         rule = f", real = {self.scale:.9g} * (stored - {self.zero_point})" if self.scale is not None else ""
-        return f"{ascii(self.name)}: {describe(self.shape, self.dtype)}{rule}"
+        return f"{self.name!a}: {describe(self.shape, self.dtype)}{rule}"
 
 
 class Agreement(msgspec.Struct, frozen=True):
@@ -85,8 +85,8 @@ class CArray(msgspec.Struct, frozen=True):
     def lines(self) -> tuple[str, ...]:
         """What to print."""
         return (
-            f"flash {self.size_bytes:,} bytes; arena {self.arena_bytes:,} bytes ({self.smallest_arena_bytes:,} measured "
-            f"on a 64-bit machine, {self.reserve_bytes:,} for the kernels of CMSIS-NN)",
+            f"flash {self.size_bytes:,} bytes; arena {self.arena_bytes:,} bytes ({self.smallest_arena_bytes:,} "
+            f"measured on a 64-bit machine, {self.reserve_bytes:,} for the kernels of CMSIS-NN)",
             f"operators: {', '.join(self.operators)}",
             f"TFLite-Micro gives {self.litert} ({self.samples})",
             *([f"SNR to Keras {self.keras.snr_db:.1f} dB, cosine {self.keras.cosine:.6f}"] if self.keras else []),

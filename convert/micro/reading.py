@@ -78,7 +78,7 @@ def _signature_names(model: Any) -> dict[int, str]:
 
 
 def _quantization(tensor: Any) -> tuple[float | None, int]:
-    scales = _list(tensor.quantization.scale) if tensor.quantization else ()
+    scales: Any = _list(tensor.quantization.scale) if tensor.quantization else ()
     if len(scales) != 1:
         return None, 0
     return float(scales[0]), int(_list(tensor.quantization.zeroPoint)[0])
@@ -91,7 +91,9 @@ _WORKING: dict[str, Callable[[Shape], int]] = {
     "DEPTHWISE_CONV_2D": lambda shape: 4 * shape[1] * shape[2] * max(124, shape[3]) + 4,  # blocks of 124 channels
     "AVERAGE_POOL_2D": lambda shape: 4 * shape[-1],
 }
-_KEPT = {"FULLY_CONNECTED": lambda shape: _up(4 * shape[0], 16)}  # sums of the weights, for each layer as long as it is
+_KEPT: dict[str, Callable[[Shape], int]] = {
+    "FULLY_CONNECTED": lambda shape: _up(4 * shape[0], 16)
+}  # sums of the weights, for each layer of its own
 
 
 def _reserve(every: list[tuple[str, Any, Any]]) -> int:
@@ -103,8 +105,9 @@ def _reserve(every: list[tuple[str, Any, Any]]) -> int:
 def _needs(every: list[tuple[str, Any, Any]], table: dict[str, Callable[[Shape], int]]) -> Iterator[int]:
     for kind, operator, graph in every:
         if kind in table:
-            index = operator.outputs[0] if kind == "AVERAGE_POOL_2D" else operator.inputs[1]
-            yield table[kind]([int(size) for size in _list(graph.tensors[index].shape)])
+            tensor = graph.tensors[operator.outputs[0] if kind == "AVERAGE_POOL_2D" else operator.inputs[1]]
+            if tensor.quantization is not None and tensor.quantization.scale is not None:
+                yield table[kind]([int(size) for size in _list(tensor.shape)])
 
 
 def _up(value: int, multiple: int) -> int:

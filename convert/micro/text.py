@@ -8,14 +8,32 @@ import numpy as np
 from edgepack.convert.micro.array import CArray, Port
 from edgepack.convert.micro.operators import resolver_calls
 from edgepack.runtime.digests import sha256
+from edgepack.runtime.manifest import Step, Steps
 
 _BYTES_A_LINE = 16
+_MOST_OPTIONS = 60  # characters; a vocabulary is no comment
 
 
 def identifier(text: str, fallback: str) -> str:
     """A name that C++ takes, made of any text: letters, digits and single underscores, a letter first."""
     found = re.sub(r"[^A-Za-z0-9]+", "_", text).strip("_")
     return found if found[:1].isalpha() else "_".join(filter(None, (fallback, found)))
+
+
+def said_steps(steps: Steps) -> tuple[str, ...]:
+    """A line for each input and output that a pack has steps for: nothing on a microcontroller does them by itself."""
+    sides = (("before input", steps.inputs), ("after output", steps.outputs))
+    return tuple(
+        f"{side} {name!r} firmware has to do: {', '.join(map(_step, chain))}"
+        for side, named in sides
+        for name, chain in named.items()
+        if chain
+    )
+
+
+def _step(step: Step) -> str:
+    options = ", ".join(f"{name}={value!r}" for name, value in step.options.items())
+    return f"{step.step}({options if len(options) <= _MOST_OPTIONS else '...'})"
 
 
 def header(array: CArray, labels: Mapping[str, Sequence[str]], notes: Sequence[str]) -> str:

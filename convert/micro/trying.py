@@ -96,7 +96,9 @@ def _run(command: Sequence[str]) -> None:
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_SECONDS, check=False
         )
     except subprocess.TimeoutExpired as error:
-        raise ConvertError(f"TFLite-Micro did not answer within {_SECONDS:g} seconds: the model is too large") from error
+        raise ConvertError(
+            f"TFLite-Micro did not answer within {_SECONDS:g} seconds: the model is too large"
+        ) from error
     if done.returncode:
         code = done.returncode
         how = signal.strsignal(-code) if code < 0 else f"exit code {code}"

@@ -1,4 +1,4 @@
-"""The process that tries a file: `python -m edgepack.convert.micro.worker FOLDER`, as `convert.micro.trying` asks it."""
+"""The process that tries a file, as `convert.micro.trying` asks: `python -m edgepack.convert.micro.worker FOLDER`."""
 
 import sys
 import time

@@ -102,7 +102,7 @@ def _samples(facts: Facts, golden: Golden | None) -> tuple[list[Array], Mapping[
     feeds = []
     for port in facts.inputs:
         real = np.asarray(inputs[port.name])[filled]
-        if real[: rows].shape != port.shape:
+        if real[:rows].shape != port.shape:
             raise DataError(f"the samples for {port.name!r} have shape {real.shape[1:]}; the file takes {port.shape}")
         feeds.append(port.stored(real).reshape(-1, *port.shape))
     return feeds, {name: np.asarray(array)[chosen] for name, array in outputs.items()}, len(chosen)
