@@ -36,7 +36,8 @@ class Port(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         """Its name, type, shape and meaning, for a comment."""
-        rule = f", real = {self.scale:.9g} * (stored - {self.zero_point})" if self.scale is not None else ""
+        offset = f"(stored {'-+'[self.zero_point < 0]} {abs(self.zero_point)})" if self.zero_point else "stored"
+        rule = f", real = {self.scale:.9g} * {offset}" if self.scale is not None else ""
         return f"{self.name!a}: {describe(self.shape, self.dtype)}{rule}"
 
 

@@ -62,6 +62,7 @@ def header(array: CArray, labels: Mapping[str, Sequence[str]], notes: Sequence[s
         "",
         "// Align the arena on 16 bytes. Kernels of other vendors than Arm may need more: arena_used_bytes() tells.",
         f"constexpr std::size_t {name}_arena_bytes = {array.arena_bytes};",
+        *_variables(array),
         "",
         *_ports(f"{name}_input", array.inputs, {}),
         *_ports(f"{name}_output", array.outputs, labels),
@@ -97,6 +98,11 @@ def _ports(prefix: str, ports: Sequence[Port], labels: Mapping[str, Sequence[str
         if texts := labels.get(port.name):
             yield f"constexpr const char* {own}_labels[] = {{{', '.join(map(_string, texts))}}};"
         yield ""
+
+
+def _variables(array: CArray) -> Iterator[str]:
+    if "VAR_HANDLE" in array.operators:
+        yield "// The model keeps variables: give the interpreter tflite::MicroResourceVariables too."
 
 
 def _resolver(array: CArray) -> Iterator[str]:

@@ -31,6 +31,8 @@ class Order(msgspec.Struct, frozen=True):
     most_arena_bytes: int
     seconds: float
     """After which no further sample is begun."""
+    keeps_state: bool
+    """Whether it has variables that nothing but a new interpreter resets."""
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -59,6 +61,7 @@ def try_out(
     feeds: Sequence[Array],
     outputs: int,
     *,
+    keeps_state: bool = False,
     most_arena_bytes: int = 64 << 20,
     seconds: float = 30.0,
     command: Sequence[str] = (sys.executable, "-m", "edgepack.convert.micro.worker"),
@@ -69,6 +72,7 @@ def try_out(
         data: The TFLite file.
         feeds: For each input in the file's order `(runs, …)`, as the file stores it.
         outputs: How many outputs there are.
+        keeps_state: Whether it has resource variables, which nothing but a new interpreter resets.
         most_arena_bytes: What no microcontroller has.
         seconds: After which no further sample is begun; one is run in any case.
         command: What is started; it takes a folder, and speaks as `convert.micro.worker` does.
@@ -81,7 +85,7 @@ def try_out(
         (folder / "model.tflite").write_bytes(data)
         for index, array in enumerate(feeds):
             np.save(folder / f"input-{index}.npy", array, allow_pickle=False)
-        order = Order(len(feeds), outputs, most_arena_bytes, seconds)
+        order = Order(len(feeds), outputs, most_arena_bytes, seconds, keeps_state)
         (folder / "order.json").write_bytes(msgspec.json.encode(order))
         _run([*command, name])
         answer = msgspec.json.decode((folder / "answer.json").read_bytes(), type=Answer)

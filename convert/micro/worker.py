@@ -31,7 +31,7 @@ def _tried(data: bytes, feeds: list[Array], order: Order, folder: Path) -> Answe
     if said:
         return Answer(said)
     arena = _smallest(lambda size: not _interpreter(data, size)[1], order.most_arena_bytes)
-    micro, said = _interpreter(data, arena)
+    micro, _ = _interpreter(data, arena)
     with quiet() as held:
         litert = _litert(data)
         found: list[list[Array]] = []
@@ -39,6 +39,8 @@ def _tried(data: bytes, feeds: list[Array], order: Order, folder: Path) -> Answe
         for run in range(len(feeds[0])):
             if found and time.perf_counter() > end:
                 break
+            if order.keeps_state:
+                micro, litert = _interpreter(data, arena)[0], _litert(data)
             rows = [feed[run] for feed in feeds]
             try:
                 found.append([*_ask_micro(micro, rows, order.outputs), *_ask_litert(litert, rows)])

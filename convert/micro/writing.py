@@ -44,8 +44,8 @@ def write_c_array(
     Args:
         data: The TFLite file; best with int8 that goes in and comes out.
         path: The header, `NAME.h`; the source is `NAME.cc` beside it.
-        golden: Samples and the Keras model's answers, real numbers `(samples, …)` by name. None draws random samples,
-            and compares with LiteRT alone.
+        golden: Samples and the Keras model's answers, real numbers `(samples, …)` by name. Without answers
+            it is compared with LiteRT alone; None draws random samples too.
         budget: How close to Keras it must come; None is not asked.
         labels: Labels by output name, for firmware to print.
         notes: Lines for the header's comment.
@@ -66,7 +66,7 @@ def write_c_array(
     facts = read(data)
     resolver_calls(facts.operators)
     feeds, wanted, count = _samples(facts, golden)
-    tried = try_out(data, feeds, len(facts.outputs))
+    tried = try_out(data, feeds, len(facts.outputs), keeps_state="VAR_HANDLE" in facts.operators)
     litert = _agreement(facts, tried)
     keras = None if wanted is None else _parity(facts, tried, wanted, count)
     if keras and (reasons := keras.failures(budget or Budget())):
@@ -105,7 +105,8 @@ def _samples(facts: Facts, golden: Golden | None) -> tuple[list[Array], Mapping[
         if real[:rows].shape != port.shape:
             raise DataError(f"the samples for {port.name!r} have shape {real.shape[1:]}; the file takes {port.shape}")
         feeds.append(port.stored(real).reshape(-1, *port.shape))
-    return feeds, {name: np.asarray(array)[chosen] for name, array in outputs.items()}, len(chosen)
+    right = {name: np.asarray(array)[chosen] for name, array in outputs.items()}
+    return feeds, right or None, len(chosen)
 
 
 def _range(dtype: str) -> tuple[float, float]:
