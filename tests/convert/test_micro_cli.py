@@ -89,7 +89,7 @@ def test_a_bare_file_is_exported_and_compared_on_samples_of_its_own(tmp_path: Pa
     [
         ("pack", ["--variant", "onnx-int8"], "variant 'onnx-int8' is no TFLite file but onnx: name another"),
         ("pack", ["--variant", "tflite-int3"], "unknown variant 'tflite-int3' (known: tflite-float32,"),
-        ("pack", ["--variant", "tflite-dynamic_int8"], "TFLite-Micro's kernel of FULLY_CONNECTED refuses operator"),
+        ("pack", ["--variant", "tflite-dynamic_int8"], "TFLite-Micro's kernel of CONV_2D refuses operator 0 (prepare)"),
         ("pack", ["--samples", "s.npz"], "samples are for a bare .tflite file: a pack has its golden ones"),
         ("pack", ["--to", "rust"], "unknown form to export to 'rust' (known: c-array)"),
         ("bare", ["--variant", "tflite-int8"], "is a bare file, which has no variant 'tflite-int8'"),

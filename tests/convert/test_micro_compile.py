@@ -25,7 +25,7 @@ def _array(name: str, operators: tuple[str, ...]) -> CArray:
         header=f"{name}.h", source=f"{name}.cc", name=name, size_bytes=len(DATA), arena_bytes=4096,
         smallest_arena_bytes=4000, reserve_bytes=96, operators=operators,
         inputs=(Port("image", "int8", (1, 28, 28, 1), 1 / 255, -128),),
-        outputs=(Port("digit", "int8", (1, 10), 1 / 256, -128), Port("di git", "float32", ()), Port("di-git", "int32", (1,))),
+        outputs=(Port("digit", "int8", (1, 10), 1 / 256, -128), Port("a b", "float32", ()), Port("a-b", "int32", (1,))),
         litert=Agreement(1, 1.0, 0.0, 300.0), keras=None, samples="given samples",
     )  # fmt: skip
 
@@ -60,7 +60,7 @@ def test_the_compiler_reads_the_same_bytes_numbers_and_labels(firmware: Path) ->
         "int main() {\n"
         "  std::fwrite(digits_model, 1, digits_model_bytes, stdout);\n"
         "  std::fwrite(&digits_input_image_scale, 1, sizeof(float), stdout);\n"
-        "  for (const char* label : digits_output_digit_labels) std::fwrite(label, 1, std::strlen(label) + 1, stdout);\n"
+        "  for (const char* text : digits_output_digit_labels) std::fwrite(text, 1, std::strlen(text) + 1, stdout);\n"
         "  return reinterpret_cast<std::uintptr_t>(digits_model) % 16 ? 1 : 0;\n"
         "}\n"
     )

@@ -63,7 +63,7 @@ def _pictures(keras: Any) -> Any:
     apart = layers.SeparableConv2D(8, 3, padding="same", activation="hard_swish")(wide)
     gate = layers.Dense(8, activation="sigmoid")(layers.GlobalAveragePooling2D(keepdims=True)(apart))
     joined = layers.Concatenate()([layers.Add()([wide, layers.Multiply()([apart, gate])]), wide])
-    small = layers.AveragePooling2D()(layers.MaxPooling2D()(layers.LeakyReLU()(joined)))
+    small = layers.AveragePooling2D(2)(layers.MaxPooling2D(2)(layers.LeakyReLU()(joined)))
     large = layers.Conv2DTranspose(4, 2, strides=2)(layers.UpSampling2D()(small))
     padded = layers.ZeroPadding2D()(layers.PReLU(shared_axes=[1, 2])(large))
     scores = layers.Dense(4, activation="softmax", name="quadrant")(layers.Flatten()(padded))
