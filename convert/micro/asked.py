@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from edgepack.runtime.errors import InputError, MissingExtraError
 from edgepack.runtime.writing import check_output
@@ -20,9 +21,13 @@ def is_c_array(output: str | os.PathLike[str]) -> bool:
     return Path(output).suffix == SUFFIX and not str(output).endswith(("/", os.sep))
 
 
-def defaults(output: str | os.PathLike[str]) -> dict[str, str]:
-    """The options that are another default for microcontrollers: int8 goes in and comes out."""
-    return {"io": "int8"} if is_c_array(output) else {}
+def defaults(output: str | os.PathLike[str]) -> dict[str, Any]:
+    """The options that are another default for microcontrollers.
+
+    int8 goes in and comes out, and no operator stays in float because XNNPACK is slow at it: a float tensor takes four
+    times the arena.
+    """
+    return {"io": "int8", "float_operators": ()} if is_c_array(output) else {}
 
 
 def check_precisions(precisions: Sequence[str]) -> None:
