@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from edgepack.convert.micro.array import Port
@@ -89,6 +90,7 @@ def _quantization(tensor: Any) -> tuple[float | None, int]:
 _WORKING: dict[str, Callable[[Shape], int]] = {
     "CONV_2D": lambda shape: 4 * _up(shape[1] * shape[2] * shape[3], 16),  # four columns of a patch
     "DEPTHWISE_CONV_2D": lambda shape: 4 * shape[1] * shape[2] * max(124, shape[3]) + 4,  # blocks of 124 channels
+    "TRANSPOSE_CONV": lambda shape: 4 * _up(shape[1] * shape[2] * shape[3], 16) + prod(shape),  # and the filter turned
     "AVERAGE_POOL_2D": lambda shape: 4 * shape[-1],
 }
 _KEPT: dict[str, Callable[[Shape], int]] = {

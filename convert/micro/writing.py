@@ -86,15 +86,15 @@ def _samples(facts: Facts, golden: Golden | None) -> tuple[list[Array], Mapping[
     """What goes in, `(runs, *shape)` for each input as the file stores it; the right answers, and how many samples."""
     if golden is None:
         rng = np.random.default_rng(0)
-        shapes = [(_RANDOM_RUNS, *port.shape) for port in facts.inputs]
-        ranges = [_range(port.dtype) for port in facts.inputs]
-        feeds = [rng.uniform(*most, shape).astype(port.dtype) for most, shape, port in
-                 zip(ranges, shapes, facts.inputs, strict=True)]  # fmt: skip
-        return feeds, None, _RANDOM_RUNS
+        drawn = [rng.uniform(*_range(port.dtype), (_RANDOM_RUNS, *port.shape)) for port in facts.inputs]
+        return [array.astype(port.dtype) for array, port in zip(drawn, facts.inputs, strict=True)], None, _RANDOM_RUNS
     inputs, outputs = golden
     names = {port.name for port in facts.inputs}
     if names != set(inputs):
         raise DataError(f"the samples are for {', '.join(sorted(inputs))}; the file takes {', '.join(sorted(names))}")
+    counts = {np.shape(array)[:1] for array in (*inputs.values(), *outputs.values())}
+    if len(counts) > 1 or counts & {(), (0,)}:
+        raise DataError(f"the samples hold {sorted(counts)} rows; give at least one, and as many for each name")
     rows = facts.inputs[0].shape[0] if facts.inputs[0].shape else 1
     given = len(next(iter(inputs.values())))
     chosen = np.unique(np.linspace(0, given - 1, min(given, _MOST_RUNS * rows)).astype(int))

@@ -45,7 +45,7 @@ def test_json_is_all_that_stdout_gets(files: Path, capsys: pytest.CaptureFixture
             ["toy.keras", "-o", "a.edgepack", "--precision", "int3"],
             "unknown precision 'int3' (known: float32, float16,",
         ),
-        (["toy.keras", "-o", "a.edgepack", "--target", "coreml"], "unknown target 'coreml' (known: tflite, onnx)"),
+        (["toy.keras", "-o", "a.edgepack", "--target", "coreml"], "target 'coreml' (known: tflite, onnx, c-array)"),
         (["toy.keras", "-o", "calibration.npz"], "calibration.npz exists already; pass --force"),
         (["toy.keras", "-o", "no/such/folder/a.edgepack"], "there is no folder no/such/folder"),
         (

@@ -178,6 +178,9 @@ def test_samples_for_another_file_are_a_reason(data: bytes, golden: Any, tmp_pat
     _refused(data, tmp_path, DataError, "the samples are for picture; the file takes image", golden=(
         {"picture": inputs["image"]}, outputs
     ))  # fmt: skip
+    _refused(data, tmp_path, DataError, "give at least one, and as many for each name", golden=(
+        {"image": inputs["image"][:3]}, outputs
+    ))  # fmt: skip
     _refused(data, tmp_path, DataError, "have shape (7, 7, 1); the file takes (1, 8, 8, 1)", golden=(
         {"image": inputs["image"][:, :7, :7]}, outputs
     ))  # fmt: skip
