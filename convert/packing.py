@@ -42,8 +42,8 @@ class Built:
 
 
 def check_bare(plan: Plan, lifted: Lifted | None) -> None:
-    """Refuse a bare file for a model that needs steps: it has no place for them."""
-    if plan.bare and lifted:
+    """Refuse a bare file for a model that needs steps: it has no place for them. A header tells of them."""
+    if plan.bare and lifted and not plan.c_array:
         raise InputError(
             f"{plan.output.name} has no place for the steps that {', '.join(lifted.layers)} became: "
             f"write a pack, -o {plan.output.stem}.edgepack"
@@ -63,7 +63,8 @@ def write(
     """Write the files that are right: as a pack, or as the one bare file that was asked for, or its C++ source."""
     right = [one for one in built if not one.proof.reasons]
     if plan.c_array:
-        return _write_c_array(plan, right[0], question, card, force=force)
+        own = card.steps if card else Steps()
+        return _write_c_array(plan, right[0], question, card, lifted.merged(own) if lifted else own, force=force)
     if plan.bare:
         write_bytes(plan.output, right[0].data)
         return None
@@ -87,14 +88,16 @@ def write(
     return None
 
 
-def _write_c_array(plan: Plan, one: Built, question: Question, card: Card | None, *, force: bool) -> micro.CArray:
+def _write_c_array(
+    plan: Plan, one: Built, question: Question, card: Card | None, steps: Steps, *, force: bool
+) -> micro.CArray:
     return micro.write_c_array(
         one.data,
         plan.output,
         golden=(question.samples.inputs, question.reference),
         budget=question.allowed(find(one.precision).budget),
         labels=card.labels if card else {},
-        notes=micro.said_steps(card.steps) if card else (),
+        notes=micro.said_steps(steps),
         force=force,
     )
 

@@ -11,7 +11,7 @@ from edgepack.runtime.digests import sha256
 from edgepack.runtime.manifest import Step, Steps
 
 _BYTES_A_LINE = 16
-_MOST_OPTIONS = 60  # characters; a vocabulary is no comment
+_MOST_OPTIONS = 2000  # characters: the means of a table are worth a comment, a vocabulary is none
 
 
 def identifier(text: str, fallback: str) -> str:

@@ -2,10 +2,12 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from edgepack.convert import convert_model
 from tests.conftest import Run
 from tests.convert.conftest import Converted, Toy
 from tests.zoo.packs import ZOO
@@ -106,3 +108,18 @@ def test_what_cannot_be_exported_is_one_line(
     assert done.code == 1
     assert message in done.err
     assert not list(tmp_path.iterdir())
+
+
+def test_layers_that_became_steps_are_told_to_firmware(keras: Any, tmp_path: Path) -> None:
+    image = keras.Input((4, 4, 1), name="image")
+    scaled = keras.layers.Rescaling(1 / 255)(image)
+    scores = keras.layers.Dense(3, activation="softmax", name="kind")(keras.layers.Flatten()(scaled))
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 4, 4, 1)).astype(np.float32)
+    report = convert_model(
+        keras.Model(image, scores), tmp_path / "net.h", calibration={"image": pixels}, options={"io": "float32"},
+        lift_all=True,
+    )  # fmt: skip
+    assert report.c_array is not None
+    told = next(line for line in (tmp_path / "net.h").read_text().splitlines() if "firmware has to do" in line)
+    assert told.startswith("// before input 'image'")
+    assert "scale(factor=0.00392156862745098, offset=0.0)" in told
