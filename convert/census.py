@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert import tflite_model
+
 _FEW_BITS = {"int8", "uint8", "int4", "uint4", "int16"}
-_PICKS = {"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP", "SLICE", "STRIDED_SLICE"}
-"""Operators of TFLite that give parts of a table of weights as they are, for another to unfold."""
+_PICKS = {"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP", "SLICE", "STRIDED_SLICE", "DEQUANTIZE"}
+"""Operators of TFLite that give weights as they are or unfolded, and reckon nothing with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +47,24 @@ def _read_onnx(data: bytes) -> Census:
 
 
 def _read_tflite(data: bytes) -> Census:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    dtypes = _names(schema.TensorType)
-    codes = _names(schema.BuiltinOperator)
+    model, dtypes = tflite_model.read(data), tflite_model.dtypes()
     sizes: Counter[str] = Counter()
     operators: Counter[str] = Counter()
-    fed: set[str] = set()
-    heavy: set[str] = set()
-    for graph in model.subgraphs:
-        constant = {i for i, tensor in enumerate(graph.tensors) if model.buffers[tensor.buffer].data is not None}
-        for index in constant:
-            tensor = graph.tensors[index]
-            sizes[dtypes[tensor.type].lower()] += len(model.buffers[tensor.buffer].data)
-        for operator in graph.operators:
-            code = model.operatorCodes[operator.opcodeIndex]
-            name = codes[max(code.builtinCode, code.deprecatedBuiltinCode)]
-            operators[name] += 1
-            weights = {dtypes[graph.tensors[i].type].lower() for i in operator.inputs if i in constant}
-            if weights & _FEW_BITS and name != "DEQUANTIZE":
-                fed |= weights
-                if name not in _PICKS:
-                    heavy |= {dtypes[graph.tensors[i].type].lower() for i in operator.outputs}
-    activations = next((name for name in ("int16", "int8", "uint8") if name in heavy), "float32")
-    return _census(sizes, operators, activations, dynamic=bool(fed & _FEW_BITS) and activations == "float32")
+    reckons: set[str] = set()
+    gives: set[str] = set()
+    tensors = {int(tensor.buffer): tensor for graph in model.subgraphs for tensor in graph.tensors}  # some share one
+    for buffer, tensor in tensors.items():
+        if tflite_model.is_constant(model, tensor):
+            sizes[dtypes[tensor.type]] += len(model.buffers[buffer].data)
+    for graph, operator, name in tflite_model.operators(model):
+        operators[name] += 1
+        constants = [graph.tensors[index] for index in operator.inputs if index >= 0]
+        weights = {dtypes[tensor.type] for tensor in constants if tflite_model.is_constant(model, tensor)}
+        if weights & _FEW_BITS and name not in _PICKS:
+            reckons |= weights & _FEW_BITS
+            gives |= {dtypes[graph.tensors[index].type] for index in operator.outputs}
+    activations = next((name for name in ("int16", "int8", "uint8") if name in gives), "float32")
+    return _census(sizes, operators, activations, dynamic=bool(reckons) and activations == "float32")
 
 
 _READERS: dict[str, Callable[[bytes], Census]] = {"onnx": _read_onnx, "tflite": _read_tflite}
@@ -95,7 +90,3 @@ def _census(sizes: Counter[str], operators: Iterable[Any], activations: str, *, 
 
 def _item_size(dtype: str) -> float:
     return 0.5 if dtype.endswith("int4") else int("".join(filter(str.isdigit, dtype)) or 8) / 8
-
-
-def _names(enumeration: type) -> dict[int, str]:
-    return {value: name for name, value in vars(enumeration).items() if isinstance(value, int)}

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgepack.convert import tflite_model
 from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import Precision
 from edgepack.convert.process import Converter
@@ -57,13 +58,9 @@ def packed(data: bytes) -> bytes:
     """A file as engines and microcontrollers read it best: its buffers within it, weights on 16 bytes."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    for buffer in model.buffers:
-        if buffer.data is None and buffer.offset > 1:  # it lies behind the flatbuffer
-            buffer.data = np.frombuffer(data, np.uint8, buffer.size, buffer.offset)
-        buffer.offset = buffer.size = 0
+    model = tflite_model.read(data)
     _tell_old_readers(schema, model)
-    return _pack(model, len(data))
+    return tflite_model.write(model, len(data))
 
 
 _LAST_OLD_CODE = 127
@@ -78,32 +75,18 @@ def _tell_old_readers(schema: Any, model: Any) -> None:
         schema.BuiltinOperator.DEQUANTIZE: (schema.BuiltinOptions.DequantizeOptions, schema.DequantizeOptionsT),
     }
     for graph in model.subgraphs:
-        for operator in graph.operators if graph.operators is not None else ():
+        for operator in graph.operators:
             code = model.operatorCodes[operator.opcodeIndex]
             kind = kinds.get(max(code.builtinCode, code.deprecatedBuiltinCode))
             if kind and operator.builtinOptions is None:
                 operator.builtinOptionsType, operator.builtinOptions = kind[0], kind[1]()
 
 
-def _pack(model: Any, size_bytes: int) -> bytes:
-    import flatbuffers
-
-    class Aligned(flatbuffers.Builder):  # type: ignore[misc]
-        """Keeps weights on 16 bytes, as the schema's force_align asks and the object API forgets."""
-
-        def StartVector(self, elemSize: int, numElems: int, alignment: int) -> Any:  # noqa: N802, N803
-            return super().StartVector(elemSize, numElems, max(alignment, 16) if elemSize == 1 else alignment)
-
-    builder = Aligned(size_bytes + 4096)
-    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
-    return bytes(builder.Output())
-
-
 def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
     """Give a file the model's names: on its tensors and in one signature, in the model's order; and its metadata."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
+    model = tflite_model.read(data)
     graph = model.subgraphs[0]
     _part_outputs(schema, model, graph)
     _fix_rows(graph)
@@ -113,7 +96,7 @@ def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
     signature.outputs = _name_tensors(schema, graph, graph.outputs, source.outputs, frozen.outputs)
     model.signatureDefs = [signature]
     _describe(schema, model, about)
-    return _pack(model, len(data))
+    return tflite_model.write(model, len(data))
 
 
 def _describe(schema: Any, model: Any, about: About) -> None:
@@ -172,7 +155,7 @@ def _copied(schema: Any, model: Any, graph: Any, index: int) -> int:
     cast.inputs, cast.outputs = [index], [len(graph.tensors) - 1]
     cast.builtinOptionsType, cast.builtinOptions = schema.BuiltinOptions.CastOptions, schema.CastOptionsT()
     cast.builtinOptions.inDataType = cast.builtinOptions.outDataType = tensor.type
-    graph.operators = [*(graph.operators if graph.operators is not None else ()), cast]
+    graph.operators.append(cast)
     return len(graph.tensors) - 1
 
 

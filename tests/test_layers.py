@@ -31,7 +31,7 @@ RUNTIME_LEVELS = (
     "engines.litert_compiled engines.litert_lane steps.lookup wide engines.openvino_library engines.file_names",
     "engines.openvino_lane engines.openvino_providers",
     "engines.litert_stream engines.openvino_stream steps.categories",
-    "engines.prepared",
+    "engines.prepared engines.integer_ends",
     "engines engines.onnx engines.litert engines.openvino steps pack",
     "steps.samples steps.series",
     "steps.raw",

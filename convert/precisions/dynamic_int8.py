@@ -7,6 +7,7 @@ from edgepack.convert import litert_quantizer
 from edgepack.convert.passes.store_weights import store_int8
 from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.convert.quantizer import save
+from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
 
 # Matrix products have fast dynamic kernels in ONNX Runtime. ConvInteger, which the quantizer would write for
@@ -17,12 +18,13 @@ _FAST_TFLITE = ("CONV_2D", "FULLY_CONNECTED")
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
-    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
+    litert_quantizer.check_options(setting.options)
+    granularity = litert_quantizer.granularity(setting.options)
     rules = litert_quantizer.rule("weight_only", 8, granularity=granularity)
     for operator in _FAST_TFLITE:
         rules += litert_quantizer.rule("dynamic", 8, operator=operator, granularity=granularity)
-    rules += litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes)
-    return litert_quantizer.quantize(data, rules)
+    kept = (setting.options.float_operators or (), setting.float_nodes)
+    return store_tables(litert_quantizer.quantize(data, rules + litert_quantizer.kept(*kept)), 8, {*kept[0], *kept[1]})
 
 
 def _onnx(model: Any, setting: Setting, folder: Path) -> Any:

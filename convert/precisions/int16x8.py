@@ -3,19 +3,15 @@
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert import litert_quantizer
+from edgepack.convert import litert_quantizer, tflite_static
 from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.convert.precisions.int8 import quantize_statically
 from edgepack.runtime.compare import Budget
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
-    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
-    rules = [
-        *litert_quantizer.rule("static", 8, granularity=granularity, activation_num_bits=16),
-        *litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes),
-    ]
-    return litert_quantizer.quantize(data, rules, setting.ranges)
+    litert_quantizer.check_options(setting.options)  # numbers of 16 bits lie around zero, whether asked or not
+    return tflite_static.quantize(data, setting, 16, interface=False)
 
 
 def _onnx(model: Any, setting: Setting, folder: Path) -> Any:

@@ -6,15 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from edgepack.convert import litert_quantizer
+from edgepack.convert import litert_quantizer, tflite_static
 from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.convert.quantizer import save
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.tensor import Array
-
-# XNNPACK has no int8 kernel for these: in float they cost less than leaving the delegate for them.
-_FLOAT_TFLITE = ("HARD_SWISH",)
 
 
 def _converter(converter: Any, calibration: Sequence[Array] | None) -> None:
@@ -28,14 +25,8 @@ def _converter(converter: Any, calibration: Sequence[Array] | None) -> None:
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
-    options = setting.options
-    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[options.granularity]
-    operators = _FLOAT_TFLITE if options.float_operators is None else options.float_operators
-    rules = [
-        *litert_quantizer.rule("static", 8, granularity=granularity, activation_num_bits=8),
-        *litert_quantizer.kept(operators, setting.float_nodes, interface=options.io == "float32"),
-    ]
-    return litert_quantizer.quantize(data, rules, setting.ranges)
+    litert_quantizer.check_options(setting.options, activations="int8", io="int8")
+    return tflite_static.quantize(data, setting, 8, interface=setting.options.io == "int8")
 
 
 def _onnx(model: Any, setting: Setting, folder: Path) -> Any:

@@ -6,14 +6,15 @@ from typing import Any
 from edgepack.convert import litert_quantizer
 from edgepack.convert.passes.store_weights import store_int8
 from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
-    granularity = {"per-channel": "CHANNELWISE", "per-tensor": "TENSORWISE"}[setting.options.granularity]
-    rules = litert_quantizer.rule("weight_only", 8, granularity=granularity)
-    rules += litert_quantizer.kept(setting.options.float_operators or (), setting.float_nodes)
-    return litert_quantizer.quantize(data, rules)
+    litert_quantizer.check_options(setting.options)
+    rules = litert_quantizer.rule("weight_only", 8, granularity=litert_quantizer.granularity(setting.options))
+    kept = (setting.options.float_operators or (), setting.float_nodes)
+    return store_tables(litert_quantizer.quantize(data, rules + litert_quantizer.kept(*kept)), 8, {*kept[0], *kept[1]})
 
 
 def _onnx(model: Any, _setting: Setting, _folder: Path) -> Any:

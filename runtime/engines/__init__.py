@@ -113,7 +113,20 @@ def open_file(engine: str, data: bytes, opening: Opening) -> Engine:
         raise EngineError(
             f"engine {engine!r} is installed but cannot be imported: {error}; install it again"
         ) from error
-    return opened
+    return _as_the_model_is(opened, data)
+
+
+def _as_the_model_is(opened: Engine, data: bytes) -> Engine:
+    """An engine of float32 where edgepack wrote a file of whole numbers for a model of float32."""
+    if data[4:8] != b"TFL3" or opened.metadata.get("io") != "int8":
+        return opened
+    from edgepack.runtime.engines.integer_ends import FloatEnds, scales
+
+    try:
+        return FloatEnds(opened, scales(data))
+    except EngineError:
+        opened.close()
+        raise
 
 
 def _named(place: str) -> Any:

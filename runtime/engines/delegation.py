@@ -14,6 +14,15 @@ def remaining(operators: Sequence[Mapping[str, Any]]) -> list[str]:
     Args:
         operators: What `Interpreter._get_ops_details` gives.
     """
+    return [str(operator["op_name"]) for operator in _remaining(operators)]
+
+
+def remaining_outputs(operators: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Of each of these operators the index of its first output; arguments as those of `remaining`."""
+    return [int(operator["outputs"][0]) for operator in _remaining(operators) if len(operator["outputs"])]
+
+
+def _remaining(operators: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     own = [operator for operator in operators if operator["op_name"] != "DELEGATE"]
     maker = {int(tensor): index for index, operator in enumerate(own) for tensor in operator["outputs"]}
     taken: set[int] = set()
@@ -27,4 +36,4 @@ def remaining(operators: Sequence[Mapping[str, Any]]) -> list[str]:
                 continue
             taken.add(index)
             open_tensors += [int(other) for other in own[index]["inputs"] if int(other) >= 0]
-    return [str(operator["op_name"]) for index, operator in enumerate(own) if index not in taken]
+    return [operator for index, operator in enumerate(own) if index not in taken]
