@@ -14,6 +14,9 @@ class TFLiteOrder(msgspec.Struct, frozen=True, tag="tflite"):
     """Names of the graph's inputs, in the model's order; arrays in `calibration.npz` are named by their position."""
     outputs: tuple[str, ...]
     precision: str
+    io: str = "float32"
+    """What goes in and comes out; int8 asks for whole numbers all through."""
+    per_channel: bool = True
 
     converter: ClassVar[str] = "TFLite converter"
 

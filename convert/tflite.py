@@ -2,22 +2,23 @@
 
 import copy
 import io
+import itertools
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from edgepack.convert import tflite_model
+from edgepack.convert.calibrate import Stream
+from edgepack.convert.options import Options
 from edgepack.convert.orders import TFLiteOrder
 from edgepack.convert.precisions import Precision
 from edgepack.convert.process import Converter
-from edgepack.convert.samples import Samples, in_batches
 from edgepack.convert.source import Frozen, Source
 from edgepack.runtime.about import About
-from edgepack.runtime.engines.tflite_file import METADATA
 from edgepack.runtime.tensor import TensorSpec
 
 _SIGNATURE = "serving_default"
+_MOST_PIECES, _MOST_BYTES = 300, 2**27  # of calibration samples that the converter is given
 
 
 def export(
@@ -25,8 +26,10 @@ def export(
     source: Source,
     frozen: Frozen,
     precision: Precision,
-    calibration: Samples | None,
     about: About,
+    *,
+    options: Options | None = None,
+    calibration: Stream | None = None,
 ) -> bytes:
     """Write one TFLite file.
 
@@ -35,23 +38,38 @@ def export(
         source: Whose names the file gets.
         frozen: The model with constant weights.
         precision: How it stores numbers.
-        calibration: Real samples; needed where the precision's ranges are calibrated.
         about: What the file says of itself.
+        options: What the precision leaves open, as far as the converter takes it.
+        calibration: Real samples, of which the first few hundred are taken; needed where ranges are calibrated.
 
     Raises:
         ConvertError: The converter refuses the model, or crashed on it.
     """
+    options = options or Options()
     files = {"graph.pb": frozen.function.graph.as_graph_def().SerializeToString()}
     if precision.needs_calibration and calibration:
-        rows = frozen.function.inputs[0].shape[0] or 1
-        arrays: dict[str, Any] = {
-            str(index): in_batches(calibration.inputs[spec.name], rows) for index, spec in enumerate(source.inputs)
-        }
-        packed = io.BytesIO()
-        np.savez(packed, **arrays)
-        files["calibration.npz"] = packed.getvalue()
-    order = TFLiteOrder(frozen.inputs, frozen.outputs, precision.name)
+        files["calibration.npz"] = _calibration(calibration, source, frozen.function.inputs[0].shape[0] or 1)
+    order = TFLiteOrder(
+        frozen.inputs, frozen.outputs, precision.name, options.io, per_channel=options.granularity == "per-channel"
+    )
     return _finish(converter.ask(order, files), source, frozen, about)
+
+
+def _calibration(stream: Stream, source: Source, rows: int) -> bytes:
+    """The first samples, as the converter's process reads them: arrays `(pieces, rows, …)`."""
+    pieces = []
+    size_bytes = 0
+    for piece in itertools.islice(stream.batches(rows), _MOST_PIECES):
+        pieces.append(piece)
+        size_bytes += sum(array.nbytes for array in piece.values())
+        if size_bytes > _MOST_BYTES:
+            break
+    arrays: dict[str, Any] = {
+        str(index): np.stack([piece[spec.name] for piece in pieces]) for index, spec in enumerate(source.inputs)
+    }
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
 def packed(data: bytes) -> bytes:
@@ -95,19 +113,9 @@ def _finish(data: bytes, source: Source, frozen: Frozen, about: About) -> bytes:
     signature.inputs = _name_tensors(schema, graph, graph.inputs, source.inputs, frozen.inputs)
     signature.outputs = _name_tensors(schema, graph, graph.outputs, source.outputs, frozen.outputs)
     model.signatureDefs = [signature]
-    _describe(schema, model, about)
-    return tflite_model.write(model, len(data))
-
-
-def _describe(schema: Any, model: Any, about: About) -> None:
-    """Say what the file is: in its description, and as JSON in a metadata entry of edgepack's own."""
     model.description = f"{about.name}, written by edgepack {about.edgepack}".encode()
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(msgspec.json.encode(about.entries()), np.uint8)
-    model.buffers.append(buffer)
-    model.metadata = [*(model.metadata or ()), entry]
+    tflite_model.describe(model, about.entries())
+    return tflite_model.write(model, len(data))
 
 
 def _part_outputs(schema: Any, model: Any, graph: Any) -> None:

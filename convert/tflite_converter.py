@@ -21,6 +21,10 @@ def convert(order: TFLiteOrder, folder: Path) -> bytes:
     set_up = find(order.precision).converter
     assert set_up is not None, "the others are quantized from the float32 file"
     set_up(converter, _calibration(folder / "calibration.npz"))
+    converter._experimental_disable_per_channel = not order.per_channel  # it has no public name
+    if order.io == "int8":
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
         data: bytes = converter.convert()
     except Exception as error:  # the converter raises what its passes raise

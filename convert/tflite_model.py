@@ -1,10 +1,13 @@
 """A TFLite file as the objects of its schema: read whole, changed, and written as engines read it best."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
+import msgspec
 import numpy as np
+
+from edgepack.runtime.engines.tflite_file import METADATA
 
 
 def read(data: bytes) -> Any:
@@ -92,6 +95,22 @@ def add_code(model: Any, code: int, version: int = 1) -> int:
     entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), version
     model.operatorCodes.append(entry)
     return len(model.operatorCodes) - 1
+
+
+def describe(model: Any, entries: Mapping[str, str]) -> None:
+    """Say something of the file in edgepack's own metadata entry, beside what is said there already: text by name."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model.metadata = [*(model.metadata or ())]
+    entry = next((one for one in model.metadata if one.name.decode() == METADATA), None)
+    if entry is None:
+        entry = schema.MetadataT()
+        entry.name, entry.buffer = METADATA.encode(), len(model.buffers)
+        model.metadata.append(entry)
+        model.buffers.append(schema.BufferT())
+    buffer = model.buffers[entry.buffer]
+    said = {} if buffer.data is None else msgspec.json.decode(bytes(buffer.data), type=dict[str, str])
+    buffer.data = np.frombuffer(msgspec.json.encode({**said, **entries}), np.uint8)
 
 
 def _names(enumeration: type) -> dict[int, str]:

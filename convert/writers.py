@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
-from edgepack.convert import lowering, onnx, quantizer, tflite
+from edgepack.convert import lowering, onnx, quantizer, tflite, tflite_quantized
 from edgepack.convert.calibrate import Statistics, Stream, observe
 from edgepack.convert.node_names import name_nodes
 from edgepack.convert.parts import Part, chosen, parts_of
@@ -103,16 +103,20 @@ def _tflite_writer(plan: Plan, source: Source, calibration: Stream | None, tools
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         del markers
 
+        export = partial(tflite.export, tools.converter, source, frozen)
+
         def write(scheme: Scheme, setting: Setting) -> bytes:
-            quantize = scheme.precision.tflite
             if scheme.precision.name == "float32":
                 return float32
-            if quantize is None:
-                return tflite.export(tools.converter, source, frozen, scheme.precision, None, tools.about)
-            return tflite.packed(quantize(float32, setting))
+            convert = partial(export, scheme.precision, tools.about, calibration=calibration)
+            if scheme.precision.tflite is None:
+                return convert()
+            return tflite_quantized.write(
+                float32, scheme, setting, lambda options: convert(options=options), tools.notes
+            )
 
         # Only the converter knows whether it takes the forms.
-        float32 = tflite.export(tools.converter, source, frozen, find("float32"), None, tools.about)
+        float32 = export(find("float32"), tools.about)
         rows = frozen.function.inputs[0].shape[0] or 1
         return Writer("tflite", lambda: float32, rows, write, tuple(paths(source.model)), calibration)
 

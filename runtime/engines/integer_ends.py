@@ -1,8 +1,8 @@
 """Files that take and give whole numbers of eight bits, as microcontrollers want them, for a model of float32.
 
-edgepack marks the files that it writes so: `io` in its metadata entry. Their scale and zero point are applied here, both
-ways, so that whoever runs them gives and gets float32 as with every other file of the model. A file without the mark is
-shown as it is.
+edgepack marks the files that it writes so: `io` in its metadata entry. Their scale and zero point are applied here,
+both ways, so that whoever runs them gives and gets float32 as with every other file of the model. A file without the
+mark is shown as it is.
 """
 
 import math
@@ -141,7 +141,9 @@ def scales(data: bytes) -> dict[str, Scale]:
     known = {name: scale for name, scale in found.items() if scale}
     for name, scale in known.items():
         if not (math.isfinite(scale.step) and scale.step > 0 and abs(scale.zero) < 2**8):
-            raise EngineError(f"tensor {name!r} has scale {scale.step} and zero point {scale.zero}; build the file again")
+            raise EngineError(
+                f"tensor {name!r} has scale {scale.step} and zero point {scale.zero}; build the file again"
+            )
     return known
 
 

@@ -210,8 +210,32 @@ def reading_first_values(data: bytes) -> bytes:
     return bytes(builder.Output())
 
 
+def save_int8() -> None:
+    """`mlp` in whole numbers from end to end, marked as edgepack's own."""
+    from edgepack.convert import litert_quantizer, tflite_quantized
+    from edgepack.convert.calibrate import Stream, observe
+    from edgepack.convert.samples import Samples
+    from edgepack.convert.tflite import packed
+
+    data = (HERE / "mlp.tflite").read_bytes()
+    with np.load(HERE / "mlp.npz") as stored:
+        samples = Samples({_tensor_name(data): stored["in_x"]}, {}, "the zoo")
+    ranges = observe("tflite", data, Stream.of(samples), 1).ranges("minmax")
+    rules = litert_quantizer.rule("static", 8, activation_num_bits=8)
+    whole = tflite_quantized.marked(packed(litert_quantizer.quantize(data, rules, ranges)))
+    (HERE / "mlp_int8.tflite").write_bytes(whole)
+
+
+def _tensor_name(data: bytes) -> str:
+    from ai_edge_litert.interpreter import Interpreter
+
+    name: str = Interpreter(model_content=data).get_input_details()[0]["name"]
+    return name
+
+
 if __name__ == "__main__":
     save_outputs()
     save_onnx()
     save_tflite()
     save_state()
+    save_int8()
