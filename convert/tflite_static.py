@@ -5,8 +5,10 @@ in two around it. In float it costs less. Which operators those are was measured
 some of them depends on their scales: so the quantized file is opened, and what is left out is given back too.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+import numpy as np
 
 from edgepack.convert import litert_quantizer, tflite_model
 from edgepack.convert.litert_quantizer import Rule
@@ -23,6 +25,9 @@ FLOAT_OPERATORS = (
     "SQUARED_DIFFERENCE",
 )  # fmt: skip
 _INNER = ("CONV_2D", "FULLY_CONNECTED")  # inside loops: these quantize on the fly, and give float as they take it
+_BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+_BIAS = 2  # where it is among the inputs
+_MOST_BIAS = 2**31
 _ROUNDS = 4  # of giving operators back: one may leave others that need it too
 
 
@@ -51,27 +56,44 @@ def quantize(data: bytes, setting: Setting, activation_bits: int, *, interface: 
     for inner in _INNER if loose else ():
         rules += litert_quantizer.rule("dynamic", 8, operator=inner, granularity=granularity, nodes=loose)
     rules += litert_quantizer.kept(nodes=setting.float_nodes, interface=False)
-    written = _mended(litert_quantizer.quantize(data, rules, setting.ranges))
-    if not chooses:
-        return written
-    own = _left(data)
-    return _given_back(data, written, rules, setting.ranges, own)
+    if chooses:
+        own = _left(data)
+        return _given_back(data, rules, setting.ranges, lambda written: _left(written) - own)
+    return _given_back(data, rules, setting.ranges, _overflowing)
 
 
-def _given_back(data: bytes, written: bytes, rules: list[Rule], ranges: Ranges, own: Collection[str]) -> bytes:
-    """The file, with operators in float that XNNPACK takes in float alone."""
-    known = {
-        tflite_model.name(graph, operator) for graph, operator, _ in tflite_model.operators(tflite_model.read(data))
-    }
+def _given_back(data: bytes, rules: list[Rule], ranges: Ranges, wrong: Callable[[bytes], set[str]]) -> bytes:
+    """The quantized file, with those operators in float that turn out to be better so."""
+    operators = tflite_model.operators(tflite_model.read(data))
+    known = {tflite_model.name(graph, operator) for graph, operator, _ in operators}
+    written = _mended(litert_quantizer.quantize(data, rules, ranges))
     given: set[str] = set()
     for _ in range(_ROUNDS):
-        left = (_left(written) & known) - set(own) - given
-        if not left:
+        found = (wrong(written) & known) - given
+        if not found:
             break
-        given |= left
-        rules = [*rules, *litert_quantizer.kept(nodes=left, interface=False)]
+        given |= found
+        rules = [*rules, *litert_quantizer.kept(nodes=found, interface=False)]
         written = _mended(litert_quantizer.quantize(data, rules, ranges))
     return written
+
+
+def _overflowing(data: bytes) -> set[str]:
+    """Names of operators whose bias has more than 32 bits: kernels of int16 activations give zeros then."""
+    model = tflite_model.read(data)
+    return {
+        tflite_model.name(graph, operator)
+        for graph, operator, kind in tflite_model.operators(model)
+        if kind in _BIASED and len(operator.inputs) > _BIAS and _is_large(model, graph, operator.inputs[_BIAS])
+    }
+
+
+def _is_large(model: Any, graph: Any, index: int) -> bool:
+    tensor = graph.tensors[index]
+    if index < 0 or tflite_model.dtypes()[tensor.type] != "int64" or not tflite_model.is_constant(model, tensor):
+        return False
+    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int64)
+    return bool(np.abs(values).max(initial=0) >= _MOST_BIAS)
 
 
 def _left(data: bytes) -> set[str]:
