@@ -49,8 +49,8 @@ def mlp() -> Iterator[OpenvinoEngine]:
 @pytest.mark.parametrize("name", FILES)
 def test_names_shapes_and_types_are_those_of_the_formats_own_engine(name: str) -> None:
     first = engines.for_format(name.rpartition(".")[2])[0]
-    own = engines.open_file(first, (ZOO / name).read_bytes(), Opening(engines.own_cpu(first)))
-    found = opened(name)
+    data = (ZOO / name).read_bytes()
+    own, found = (engines.open_file(each, data, Opening(engines.own_cpu(each))) for each in (first, "openvino"))
     assert (found.inputs, found.outputs) == (own.inputs, own.outputs)
     assert found.metadata == own.metadata
 
