@@ -1,6 +1,6 @@
 """What each precision comes to as TFLite, from the float32 files of packs.
 
-`python -m edgepack.benchmarks.tflite_precisions PACK…` prints latency, size, SNR against Keras and what XNNPACK leaves.
+`python scripts/tflite_precisions.py PACK…` prints latency, size, SNR against Keras and what XNNPACK leaves.
 Ranges come from the pack's own golden samples, which are few: figures of fidelity are for comparing precisions.
 """
 
@@ -30,9 +30,9 @@ _INT4 = "weight_int4 unfolded"  # what the quantizer calls weight-only, which ed
 def main(arguments: Sequence[str]) -> int:
     """Print a table for each pack."""
     for path in arguments:
-        print(Path(path).stem)  # noqa: T201 - a script
+        print(Path(path).stem)
         for line in _table(Path(path)):
-            print(f"  {line}")  # noqa: T201
+            print(f"  {line}")
     return 0
 
 
