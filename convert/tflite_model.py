@@ -58,9 +58,8 @@ def kind(model: Any, operator: Any) -> str:
 
 
 def name(graph: Any, operator: Any) -> str:
-    """What an operator is known by: the name of its first output."""
-    found: str = graph.tensors[operator.outputs[0]].name.decode()
-    return found
+    """What an operator is known by: the names of its outputs, with `;` between them."""
+    return ";".join(graph.tensors[index].name.decode() for index in operator.outputs)
 
 
 def is_constant(model: Any, tensor: Any) -> bool:

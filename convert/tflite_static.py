@@ -110,8 +110,13 @@ def _left(data: bytes) -> set[str]:
             interpreter.allocate_tensors()
     except (ValueError, RuntimeError) as error:
         raise ConvertError(f"the quantized file is refused: {one_line(error, 300)}") from error
-    names = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details()}
-    return {names.get(index, "") for index in delegation.remaining_outputs(interpreter._get_ops_details())}
+    details = {detail["index"]: detail["name"] for detail in interpreter.get_tensor_details()}
+    left = {details.get(index, "") for index in delegation.remaining_outputs(interpreter._get_ops_details())}
+    named = (
+        (graph.tensors[operator.outputs[0]].name.decode(), tflite_model.name(graph, operator))
+        for graph, operator, _ in tflite_model.operators(tflite_model.read(data))
+    )
+    return {name for first, name in named if first in left}
 
 
 def _without_range(model: Any, ranges: Ranges) -> set[str]:
