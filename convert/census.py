@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from edgepack.convert import census_onnx
 
 from edgepack.convert import tflite_model
 
@@ -34,16 +34,9 @@ def _read_onnx(data: bytes) -> Census:
     import onnx
 
     model = onnx.load_from_string(data)
-    sizes: Counter[str] = Counter()
-    for tensor in model.graph.initializer:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
-        sizes[dtype.name] += int(np.prod(tensor.dims)) * dtype.itemsize
-    operators = Counter(node.op_type for node in model.graph.node)
-    dynamic = any(name.endswith("Integer") or name.startswith("DynamicQuantize") for name in operators)
-    activations = "float32" if dynamic or not operators["QuantizeLinear"] else "int8"
-    opset = next((one.version for one in model.opset_import if not one.domain), 0)
-    found = _census(sizes, operators, activations, dynamic=dynamic)
-    return replace(found, standard=f"opset {opset}, IR version {model.ir_version}")
+    found = census_onnx.read(model)
+    standard = f"opset {found.opset}, IR version {model.ir_version}"
+    return Census(found.precision, found.tensor_bytes, found.operators, standard)
 
 
 def _read_tflite(data: bytes) -> Census:

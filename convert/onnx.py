@@ -7,7 +7,7 @@ from edgepack.convert.orders import ONNXOrder
 from edgepack.convert.passes.keep_zeros import keep_zeros
 from edgepack.convert.process import Converter
 from edgepack.convert.source import Frozen, Source
-from edgepack.convert.standard import EXPORTED, Standard
+from edgepack.convert.standard import EXPORTED, Standard, too_new
 from edgepack.runtime.about import About
 from edgepack.runtime.errors import ConvertError, one_line
 
@@ -59,7 +59,7 @@ def finish(model: Any, standard: Standard, about: About) -> bytes:
     """Write a model in its standard, with what it says of itself; the same model gives the same bytes.
 
     Raises:
-        ConvertError: It does not hold, or reads back as another standard.
+        ConvertError: It does not hold, reads back as another standard, or the ONNX Runtime asked for does not run it.
     """
     import onnx
 
@@ -72,6 +72,8 @@ def finish(model: Any, standard: Standard, about: About) -> bytes:
     onnx.helper.set_model_props(model, about.entries())
     data: bytes = model.SerializeToString()
     found = onnx.load_from_string(data)
+    if reason := too_new(found, standard):
+        raise ConvertError(reason)
     opsets = {one.domain: one.version for one in found.opset_import}
     if opsets.get("") != standard.opset or found.ir_version != standard.ir_version:
         raise ConvertError(f"{standard} was asked, and the file reads opset {opsets.get('')}, IR {found.ir_version}")

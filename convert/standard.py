@@ -1,8 +1,9 @@
 """Which ONNX a file is written in: its operator set and IR version, and the ONNX Runtime that reads them."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from edgepack.runtime.errors import InputError
 
@@ -19,6 +20,14 @@ _READS = {
 }
 _TABLE_ENDS = (1, 20)  # newer releases read all that this one does
 OPSETS = tuple(opset for opset, _ in _READS.values())
+# operator of com.microsoft -> the first ONNX Runtime that runs it as it is written here: files were tried in 1.15.1,
+# 1.16.3, 1.17.3, 1.20.1 and 1.31.1
+_SINCE = {
+    "MatMulNBits": (1, 17),
+    "QuantizeLinear of 16 bits": (1, 17),
+    "DequantizeLinear of 16 bits": (1, 17),
+}
+_SIXTEEN_BITS = {4, 5}  # uint16 and int16 as TensorProto numbers them
 EXPORTED = 18  # the newest operator set that the exporter writes itself; later ones are converted from it
 
 
@@ -30,6 +39,8 @@ class Standard:
     ir_version: int
     onnxruntime: str
     """The oldest ONNX Runtime that reads them."""
+    asked: str | None = None
+    """The oldest ONNX Runtime that was asked to read the file; None where none was."""
 
     def __str__(self) -> str:
         return f"opset {self.opset}, IR version {self.ir_version}"
@@ -49,13 +60,28 @@ def choose(opset: int | None, min_onnxruntime: str | None) -> Standard:
         raise InputError(f"opset is {opset!r}; it takes {OPSETS[0]} to {OPSETS[-1]}")
     newest = OPSETS[-1] if min_onnxruntime is None else _newest_opset(min_onnxruntime)
     if opset is None:
-        return _standard(min(EXPORTED, newest))
+        return replace(_standard(min(EXPORTED, newest)), asked=min_onnxruntime)
     if opset > newest:
         raise InputError(
             f"ONNX Runtime {min_onnxruntime} reads operator sets up to {newest}, and opset {opset} was asked, which "
             f"needs {_standard(opset).onnxruntime}: leave one of the two out"
         )
-    return _standard(opset)
+    return replace(_standard(opset), asked=min_onnxruntime)
+
+
+def too_new(model: Any, standard: Standard) -> str:
+    """Why the ONNX Runtime that was asked for does not run a model of this standard; empty where it does."""
+    asked = _parse(standard.asked) if standard.asked else None
+    if asked is None:
+        return ""
+    wide = any(one.data_type in _SIXTEEN_BITS for one in model.graph.initializer)
+    used = {f"{node.op_type} of 16 bits" if wide and "Quantize" in node.op_type else node.op_type
+            for node in model.graph.node if node.domain == "com.microsoft"}  # fmt: skip
+    newer = {kind: _SINCE[kind] for kind in sorted(used) if kind in _SINCE and _SINCE[kind] > asked}
+    return "; ".join(
+        f"com.microsoft's {kind} needs ONNX Runtime {_text(since)}, and {standard.asked} was asked to read the file"
+        for kind, since in newer.items()
+    )
 
 
 def _newest_opset(runtime: str) -> int:

@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.options import Options
+from edgepack.convert.setting import Setting
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
+__all__ = ["Precision", "Setting", "Support"]
+
 
 @dataclass(frozen=True, slots=True)
-class Setting:
-    """What a quantizer is told beside the float32 file."""
+class Support:
+    """What a precision comes to in one format."""
 
-    options: Options = field(default_factory=Options)
-    ranges: Mapping[str, tuple[float, float]] | None = None
-    """The range of each tensor of the float32 file by its name; None where the precision needs none."""
-    float_nodes: frozenset[str] = frozenset()
-    """Operators that stay in float, named as in `parts.Part.nodes`."""
+    how: str
+    """How the format stores and computes it."""
+    since: Mapping[str, str]
+    """The oldest release of each engine that was seen to run it, or that edgepack takes: `{"onnxruntime": "1.17"}`."""
+    refused: Mapping[str, str] = field(default_factory=dict)
+    """Why an engine does not run it, by its name."""
+    limits: tuple[str, ...] = ()
+    """What is refused in this format, each with its reason: values of options, and kinds of models."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,3 +46,15 @@ class Precision:
     converter: Callable[[Any, Sequence[Array] | None], None] | None = None
     """Sets up a `tf.lite.TFLiteConverter` that has the built-in operators alone; with the calibration samples, an
     array `(pieces, rows, …)` an input, as many rows as the file takes at once. None where it is not asked."""
+    inputs: str = "float32"
+    """What goes in, where the model takes numbers with a fraction."""
+    outputs: str = "float32"
+    """What comes out, where the model gives numbers with a fraction."""
+    options: frozenset[str] = frozenset()
+    """The fields of `Options` that mean something to it; the others stay at their defaults."""
+    formats: Mapping[str, Support] = field(default_factory=dict)
+    """What it comes to in each format, `"onnx"` and `"tflite"`."""
+
+    def taken(self, options: Options) -> Options:
+        """The options without those that mean nothing to this precision."""
+        return Options(**{name: getattr(options, name) for name in self.options})

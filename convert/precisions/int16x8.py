@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert import litert_quantizer, tflite_static
-from edgepack.convert.precisions.base import Precision, Setting
-from edgepack.convert.precisions.int8 import quantize_statically
+from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.onnx_writers import write_calibrated
 from edgepack.runtime.compare import Budget
 
 
@@ -14,10 +14,10 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
     return tflite_static.quantize(data, setting, 16, interface=False)
 
 
-def _onnx(model: Any, setting: Setting, folder: Path) -> Any:
+def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
     from onnxruntime.quantization import QuantType
 
-    return quantize_statically(model, setting, folder, QuantType.QInt16)
+    return write_calibrated(model, setting, QuantType.QInt16)
 
 
 INT16X8 = Precision(
@@ -29,4 +29,5 @@ INT16X8 = Precision(
     golden_floor=2e-2,
     tflite=_tflite,
     onnx=_onnx,
+    options=frozenset({"granularity", "symmetric", "reduce_range", "io", "ranges", "float_operators", "float_layers"}),
 )

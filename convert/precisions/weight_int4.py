@@ -5,10 +5,12 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert import litert_quantizer, tflite_model
-from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert import islands, litert_quantizer, tflite_model
+from edgepack.convert.passes.store_int4 import store_int4
+from edgepack.convert.precisions.base import Precision, Setting, Support
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.errors import ConvertError
 
 _BLOCK = 32
 
@@ -20,13 +22,12 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
     what the quantizer calls weight-only, is left to the interpreter, and takes three times as long as float.
     """
     litert_quantizer.check_options(setting.options)
-    granularity = litert_quantizer.granularity(setting.options)
     sizes, in_blocks = _products(data)
     convolves = 2 * sizes["CONV_2D"] > sizes.total()
-    rules = litert_quantizer.rule("weight_only", 8, granularity=granularity)
+    rules = litert_quantizer.rule("weight_only", 8)
     for operator, bits in (("CONV_2D", 4 if convolves else 8), ("FULLY_CONNECTED", 4)):
-        rules += litert_quantizer.rule("dynamic", bits, operator=operator, granularity=granularity)
-    if setting.options.granularity == "per-channel" and in_blocks:
+        rules += litert_quantizer.rule("dynamic", bits, operator=operator)
+    if in_blocks:
         blocks = f"BLOCKWISE_{_BLOCK}"
         rules += litert_quantizer.rule("dynamic", 4, operator="FULLY_CONNECTED", granularity=blocks, nodes=in_blocks)
     kept = (setting.options.float_operators or (), setting.float_nodes)
@@ -48,15 +49,14 @@ def _products(data: bytes) -> tuple[Counter[str], list[str]]:
 
 
 def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
-    from onnxruntime.quantization.matmul_nbits_quantizer import DefaultWeightOnlyQuantConfig, MatMulNBitsQuantizer
-
-    quantizer = MatMulNBitsQuantizer(
-        model,
-        nodes_to_exclude=sorted(setting.float_nodes),
-        algo_config=DefaultWeightOnlyQuantConfig(block_size=_BLOCK, is_symmetric=True, bits=4),
-    )
-    quantizer.process()
-    return quantizer.model.model
+    few, more = store_int4(model, islands.floats_of(model, setting))
+    if few < more or not few:
+        share = few / (few + more) if few else 0.0
+        raise ConvertError(
+            f"matrix products hold {share:.0%} of the weights that can be stored in few bits, and int4 is for models "
+            "of which they hold most; convolutions lose too much in it: take weight_int8"
+        )
+    return model
 
 
 WEIGHT_INT4 = Precision(
@@ -68,4 +68,5 @@ WEIGHT_INT4 = Precision(
     golden_floor=1e-1,
     tflite=_tflite,
     onnx=_onnx,
+    options=frozenset({"float_operators", "float_layers"}),
 )

@@ -3,11 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from edgepack.convert import litert_quantizer
-from edgepack.convert.passes.store_weights import store_int8
-from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert import islands, litert_quantizer
+from edgepack.convert.passes.store_weights import FEWEST_ELEMENTS, store_int8
+from edgepack.convert.precisions.base import Precision, Setting, Support
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
+from edgepack.runtime.errors import ConvertError
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
@@ -17,8 +18,12 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
     return store_tables(litert_quantizer.quantize(data, rules + litert_quantizer.kept(*kept)), 8, {*kept[0], *kept[1]})
 
 
-def _onnx(model: Any, _setting: Setting, _folder: Path) -> Any:
-    store_int8(model)
+def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
+    per_tensor = setting.options.granularity == "per-tensor"
+    if not store_int8(model, per_tensor=per_tensor, float_nodes=islands.floats_of(model, setting)):
+        raise ConvertError(
+            f"no weights with two axes and at least {FEWEST_ELEMENTS} numbers are left to store in int8: take float32"
+        )
     return model
 
 
@@ -31,4 +36,5 @@ WEIGHT_INT8 = Precision(
     golden_floor=2e-2,
     tflite=_tflite,
     onnx=_onnx,
+    options=frozenset({"granularity", "float_operators", "float_layers"}),
 )
