@@ -151,6 +151,25 @@ def _pieces(precision: str | None, target: str) -> int:
     return precisions * (target.count(",") + 1)
 
 
+def precisions(*, json: Switch = False) -> int:
+    """List the precisions: what each does to weights, activations, inputs and outputs, and what runs it.
+
+    Args:
+        json: Print one JSON document on stdout and nothing else, with options, budgets and all that is refused.
+    """
+    from edgepack.convert.precisions import listing
+
+    if json:
+        console.show_json(listing.as_json())
+        return 0
+    console.show_table(
+        "precisions, and the oldest release of each engine seen to run them", listing.COLUMNS, listing.rows()
+    )
+    for line in listing.limits():
+        console.show(line)
+    return 0
+
+
 def _pairs(texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         if not all(text.partition("=")):

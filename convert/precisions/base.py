@@ -6,25 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.options import Options
+from edgepack.convert.precisions.facts import Support
 from edgepack.convert.setting import Setting
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
 __all__ = ["Precision", "Setting", "Support"]
-
-
-@dataclass(frozen=True, slots=True)
-class Support:
-    """What a precision comes to in one format."""
-
-    how: str
-    """How the format stores and computes it."""
-    since: Mapping[str, str]
-    """The oldest release of each engine that was seen to run it, or that edgepack takes: `{"onnxruntime": "1.17"}`."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Why an engine does not run it, by its name."""
-    limits: tuple[str, ...] = ()
-    """What is refused in this format, each with its reason: values of options, and kinds of models."""
 
 
 @dataclass(frozen=True, slots=True)

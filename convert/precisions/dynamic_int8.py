@@ -1,7 +1,8 @@
 """Weights in int8; activations in float, quantized on the fly in the operators where that is faster than float."""
 
 from edgepack.convert import litert_quantizer
-from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.precisions.onnx_writers import write_dynamic
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
@@ -30,4 +31,5 @@ DYNAMIC_INT8 = Precision(
     tflite=_tflite,
     onnx=write_dynamic,
     options=frozenset({"granularity", "reduce_range", "float_operators", "float_layers"}),
+    formats=FORMATS["dynamic_int8"],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgepack.convert.passes.store_weights import store_float16
 from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
@@ -31,4 +32,5 @@ FLOAT16 = Precision(
     golden_floor=1e-2,
     converter=_converter,
     onnx=_onnx,
+    formats=FORMATS["float16"],
 )

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
 
@@ -26,4 +27,5 @@ FLOAT32 = Precision(
     golden_floor=1e-4,
     converter=_converter,
     onnx=_onnx,
+    formats=FORMATS["float32"],
 )

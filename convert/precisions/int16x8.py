@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert import litert_quantizer, tflite_static
-from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.precisions.onnx_writers import write_calibrated
 from edgepack.runtime.compare import Budget
 
@@ -30,4 +31,5 @@ INT16X8 = Precision(
     tflite=_tflite,
     onnx=_onnx,
     options=frozenset({"granularity", "symmetric", "reduce_range", "io", "ranges", "float_operators", "float_layers"}),
+    formats=FORMATS["int16x8"],
 )

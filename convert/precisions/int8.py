@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from edgepack.convert import litert_quantizer, tflite_static
-from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.precisions.onnx_writers import write_calibrated
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.tensor import Array
@@ -44,7 +45,10 @@ INT8 = Precision(
     tflite=_tflite,
     converter=_converter,
     onnx=_onnx,
+    inputs="float32, or int8 (TFLite)",
+    outputs="float32, or int8 (TFLite)",
     options=frozenset(
         {"granularity", "activations", "symmetric", "reduce_range", "io", "ranges", "float_operators", "float_layers"}
     ),
+    formats=FORMATS["int8"],
 )

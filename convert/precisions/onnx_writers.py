@@ -59,8 +59,8 @@ def write_dynamic(model: Any, setting: Setting, folder: Path) -> Any:
     kinds = {name_of(node): node for node in model.graph.node if node.op_type in _FEWEST and name_of(node) in weights}
     if not kinds:
         raise ConvertError(
-            "dynamic_int8: no matrix product or LSTM with constant weights is left to quantize, and ONNX Runtime has no "
-            "other dynamic kernel that is faster than float32 (convolutions take four times as long): take weight_int8, "
+            "no matrix product or LSTM with constant weights is left to quantize, and ONNX Runtime has no other "
+            "dynamic kernel that is faster than float32 (convolutions take four times as long): take weight_int8, "
             "which stores the same weights"
         )
     steps = _stepped(model)

@@ -7,7 +7,8 @@ from typing import Any
 
 from edgepack.convert import islands, litert_quantizer, tflite_model
 from edgepack.convert.passes.store_int4 import store_int4
-from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.errors import ConvertError
@@ -49,6 +50,8 @@ def _products(data: bytes) -> tuple[Counter[str], list[str]]:
 
 
 def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
+    if setting.options.granularity != "per-channel":
+        raise ConvertError("int4 weights have a scale for each block of 32 numbers in ONNX: leave per-tensor out")
     few, more = store_int4(model, islands.floats_of(model, setting))
     if few < more or not few:
         share = few / (few + more) if few else 0.0
@@ -68,5 +71,6 @@ WEIGHT_INT4 = Precision(
     golden_floor=1e-1,
     tflite=_tflite,
     onnx=_onnx,
-    options=frozenset({"float_operators", "float_layers"}),
+    options=frozenset({"granularity", "float_operators", "float_layers"}),
+    formats=FORMATS["weight_int4"],
 )

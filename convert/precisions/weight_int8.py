@@ -5,7 +5,8 @@ from typing import Any
 
 from edgepack.convert import islands, litert_quantizer
 from edgepack.convert.passes.store_weights import FEWEST_ELEMENTS, store_int8
-from edgepack.convert.precisions.base import Precision, Setting, Support
+from edgepack.convert.precisions.base import Precision, Setting
+from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.errors import ConvertError
@@ -37,4 +38,5 @@ WEIGHT_INT8 = Precision(
     tflite=_tflite,
     onnx=_onnx,
     options=frozenset({"granularity", "float_operators", "float_layers"}),
+    formats=FORMATS["weight_int8"],
 )

@@ -12,6 +12,7 @@ _COMMANDS = {
     "train": ("edgepack.train.cli:train", "Train a recipe on real data."),
     "recipes": ("edgepack.train.cli:recipes", "List the recipes."),
     "convert": ("edgepack.convert.cli:convert", "Convert a Keras model to proved TFLite and ONNX files, as a pack."),
+    "precisions": ("edgepack.convert.cli:precisions", "List the precisions: what each stores, needs and runs in."),
     "export": ("edgepack.convert.micro.cli:export", "Write a TFLite file as C++ source for a microcontroller."),
     "inspect": ("edgepack.convert.cli:inspect", "Show what a pack or a file holds."),
     "verify": ("edgepack.convert.cli:verify", "Check a pack's digests and golden answers on this device."),

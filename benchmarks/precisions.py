@@ -1,0 +1,236 @@
+"""What each precision comes to: size, latency and fidelity of files of `edgepack convert`, against float32 in the engine.
+
+`python -m edgepack.benchmarks.precisions` converts the digits recipe, MobileNetV2 and a net in the manner of
+EfficientNet-Lite, runs all files of a model and a format in one process, rounds interleaved, and prints one JSON
+document. `--models`, `--targets` and `--precisions` take less or more, `--options '{"granularity": "per-tensor"}'`
+another set of options, several times for several.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgepack.benchmarks.overhead import BY_HAND
+from edgepack.benchmarks.script import print_results
+from edgepack.convert import Report, convert_model
+from edgepack.convert.options import Options, make_options
+from edgepack.quiet import import_keras, quiet
+from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.pack import Pack
+from edgepack.runtime.tensor import Array
+from edgepack.runtime.timing import measure
+
+_SIDE, _CLASSES = 224, 1000
+_SAMPLES = 32
+# the stages of EfficientNet-Lite0: expansion, channels, blocks, stride of the first, kernel
+_STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))  # fmt: skip
+
+Rows = Mapping[str, Array]
+
+
+class Measured(msgspec.Struct, frozen=True):
+    """One file, or why there is none."""
+
+    model: str
+    target: str
+    precision: str
+    options: Mapping[str, Any]
+    reasons: tuple[str, ...] = ()
+    """Why it was not written; empty where it was."""
+    size_bytes: int = 0
+    size_ratio: float | None = None
+    """Against the float32 file of the format."""
+    p50_us: float | None = None
+    """The median of the rounds' medians: one row, one thread, the engine called by hand."""
+    latency_ratio: float | None = None
+    """Against the float32 file: the median of the rounds' own ratios."""
+    snr_db: float | None = None
+    agreement: float | None = None
+    metric: float | None = None
+    keras_metric: float | None = None
+
+
+class Subject(msgspec.Struct, frozen=True):
+    """A model with its samples."""
+
+    model: Any
+    calibration: Any
+    evaluation: Any
+    row: Rows
+
+
+def measure_precisions(
+    models: Sequence[str], targets: Sequence[str], precisions: Sequence[str], options: Sequence[Options], rounds: int
+) -> tuple[Measured, ...]:
+    """Convert each model in each precision with each set of options, and time what came out.
+
+    Args:
+        models: Keys of `MODELS`.
+        targets: `"tflite"` and `"onnx"`.
+        precisions: Names of precisions; float32 is what they are measured against, and written in any case.
+        options: Sets of options; the first is written with float32.
+        rounds: How often the files take turns.
+
+    Raises:
+        ConvertError: A model has no float32 file, or a recipe does not train.
+        MissingExtraError: TensorFlow or Keras is not installed.
+    """
+    found: list[Measured] = []
+    for name in models:
+        with tempfile.TemporaryDirectory() as folder:
+            subject = MODELS[name](Path(folder))
+            for target in targets:
+                found += _one_target(name, target, subject, precisions, options, rounds)
+    return tuple(found)
+
+
+def _one_target(
+    name: str, target: str, subject: Subject, precisions: Sequence[str], options: Sequence[Options], rounds: int
+) -> list[Measured]:
+    measured: list[Measured] = []
+    files: dict[int, bytes] = {}
+    for index, chosen in enumerate(options):
+        wanted = tuple(dict.fromkeys(["float32", *precisions]))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "m.edgepack"
+            report = convert_model(
+                subject.model, path, targets=target, precisions=wanted, options=chosen,
+                calibration=subject.calibration, evaluation=subject.evaluation,
+            )  # fmt: skip
+            for one, data in _files(report, path):
+                if index and one.precision == "float32":
+                    continue
+                if data:
+                    files[len(measured)] = data
+                measured.append(msgspec.structs.replace(one, model=name, target=target))
+    if 0 not in files:
+        raise ConvertError(f"{name} has no float32 file in {target}: {'; '.join(measured[0].reasons)}")
+    return _timed(measured, files, target, subject.row, rounds)
+
+
+def _files(report: Report, path: Path) -> list[tuple[Measured, bytes]]:
+    """What is known of each variant of a pack, and its file; empty where it was left out."""
+    made = []
+    with Pack(path) as pack:
+        written = {variant.name: pack.read(variant.file) for variant in pack.manifest.variants}
+    for one in report.results:
+        facts = Measured(
+            model="", target="", precision=one.precision, options=one.options, reasons=one.reasons,
+            size_bytes=one.size_bytes, snr_db=one.parity.snr_db if one.parity else None,
+            agreement=one.parity.agreement if one.parity else None, metric=one.metric.value if one.metric else None,
+            keras_metric=one.metric.keras if one.metric else None,
+        )  # fmt: skip
+        made.append((facts, written.get(one.variant, b"")))
+    return made
+
+
+def _timed(measured: list[Measured], files: Mapping[int, bytes], target: str, row: Rows, rounds: int) -> list[Measured]:
+    with quiet():
+        calls = {index: BY_HAND[target](data, dict(row)) for index, data in files.items()}
+    laps = max(1, min(50, int(0.05 / (measure(calls[0], warmup=2, repeat=3).p50_us * 1e-6))))
+    times: dict[int, list[float]] = {index: [] for index in calls}
+    for _ in range(rounds):
+        for index, call in calls.items():
+            times[index].append(measure(call, warmup=2, repeat=laps).p50_us)
+    for index, data in files.items():
+        ratios = [own / plain for own, plain in zip(times[index], times[0], strict=True)]
+        measured[index] = msgspec.structs.replace(
+            measured[index], size_ratio=len(data) / len(files[0]), p50_us=statistics.median(times[index]),
+            latency_ratio=statistics.median(ratios),
+        )  # fmt: skip
+    return measured
+
+
+def _digits(folder: Path) -> Subject:
+    """The digits recipe, trained."""
+    path = folder / "digits.keras"
+    command = [sys.executable, "-m", "edgepack", "train", "digits", "-o", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConvertError(f"the digits recipe did not train: {done.stderr.strip()}")
+    evaluation = folder / "digits.evaluation.npz"
+    with np.load(evaluation) as arrays:
+        row = {"image": arrays["image"][:1]}
+    return Subject(str(path), str(folder / "digits.calibration.npz"), str(evaluation), row)
+
+
+def _pictures(build: Callable[[Any], Any], _folder: Path) -> Subject:
+    """A net for pictures with random weights of such a size that its outputs spread."""
+    keras = import_keras("builds the nets", "convert")
+    keras.utils.set_random_seed(0)
+    model = build(keras)
+    rng = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(_spread(rng, weight.path, weight.shape))
+    name = model.inputs[0].name
+    images = {name: rng.random((2 * _SAMPLES, _SIDE, _SIDE, 3), dtype=np.float32) * 2 - 1}
+    calibration, evaluation = ({name: images[name][part]} for part in (slice(_SAMPLES), slice(_SAMPLES, None)))
+    return Subject(model, calibration, evaluation, {name: images[name][:1].copy()})
+
+
+def _spread(rng: np.random.Generator, path: str, shape: Sequence[int]) -> Array:
+    if len(shape) > 1:
+        sums = int(np.prod(shape[:2] if "depthwise" in path.lower() else shape[:-1]))
+        return rng.normal(0, np.sqrt(2 / sums), shape).astype(np.float32)
+    scales = any(word in path for word in ("variance", "gamma"))
+    return (rng.uniform(0.5, 1.5, shape) if scales else rng.normal(0, 0.1, shape)).astype(np.float32)
+
+
+def _mobilenet(keras: Any) -> Any:
+    return keras.applications.MobileNetV2(weights=None, classifier_activation=None)
+
+
+def _efficientnet_lite(keras: Any) -> Any:
+    """Inverted residuals with ReLU6 and without squeeze-and-excite, in the widths of EfficientNet-Lite0."""
+    one = keras.layers
+
+    def unit(x: Any, layer: Any, *, active: bool = True) -> Any:
+        x = one.BatchNormalization()(layer(x))
+        return one.ReLU(6)(x) if active else x
+
+    image = keras.Input((_SIDE, _SIDE, 3), name="image")
+    x = unit(image, one.Conv2D(32, 3, strides=2, padding="same", use_bias=False))
+    for expansion, channels, blocks, stride, kernel in _STAGES:
+        for block in range(blocks):
+            before, step = x, 1 if block else stride
+            if expansion > 1:
+                x = unit(x, one.Conv2D(x.shape[-1] * expansion, 1, use_bias=False))
+            x = unit(x, one.DepthwiseConv2D(kernel, strides=step, padding="same", use_bias=False))
+            x = unit(x, one.Conv2D(channels, 1, use_bias=False), active=False)
+            x = one.Add()([before, x]) if block else x
+    x = unit(x, one.Conv2D(1280, 1, use_bias=False))
+    return keras.Model(image, one.Dense(_CLASSES)(one.GlobalAveragePooling2D()(x)))
+
+
+MODELS: dict[str, Callable[[Path], Subject]] = {
+    "digits": _digits,
+    "mobilenetv2": partial(_pictures, _mobilenet),
+    "efficientnet-lite": partial(_pictures, _efficientnet_lite),
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Measure, and print what was found."""
+    parser = argparse.ArgumentParser("python -m edgepack.benchmarks.precisions")
+    parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
+    parser.add_argument("--targets", default="onnx,tflite")
+    parser.add_argument("--precisions", default="float16,weight_int8,dynamic_int8,int8,int16x8,weight_int4")
+    parser.add_argument("--options", action="append", default=[], help="a JSON object; once for each set")
+    parser.add_argument("--rounds", type=int, default=30)
+    given = parser.parse_args(arguments)
+    options = [make_options(**msgspec.json.decode(text)) for text in given.options] or [Options()]
+    names = (given.models.split(","), given.targets.split(","), given.precisions.split(","))
+    return print_results(lambda: measure_precisions(*names, options, given.rounds))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
