@@ -1,4 +1,4 @@
-"""What each precision comes to: size, latency and fidelity of files of `edgepack convert`, against float32 in the engine.
+"""What each precision comes to: size, latency and fidelity of the files, against float32 in the same engine.
 
 `python -m edgepack.benchmarks.precisions` converts the digits recipe, MobileNetV2 and a net in the manner of
 EfficientNet-Lite, runs all files of a model and a format in one process, rounds interleaved, and prints one JSON
@@ -32,7 +32,15 @@ from edgepack.runtime.timing import measure
 _SIDE, _CLASSES = 224, 1000
 _SAMPLES = 32
 # the stages of EfficientNet-Lite0: expansion, channels, blocks, stride of the first, kernel
-_STAGES = ((1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 40, 2, 2, 5), (6, 80, 3, 2, 3), (6, 112, 3, 1, 5), (6, 192, 4, 2, 5), (6, 320, 1, 1, 3))  # fmt: skip
+_STAGES = (
+    (1, 16, 1, 1, 3),
+    (6, 24, 2, 2, 3),
+    (6, 40, 2, 2, 5),
+    (6, 80, 3, 2, 3),
+    (6, 112, 3, 1, 5),
+    (6, 192, 4, 2, 5),
+    (6, 320, 1, 1, 3),
+)
 
 Rows = Mapping[str, Array]
 

@@ -5,9 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from edgepack.convert import census_onnx
-
-from edgepack.convert import tflite_model
+from edgepack.convert import census_onnx, tflite_model
 
 _FEW_BITS = {"int8", "uint8", "int4", "uint4", "int16"}
 _PICKS = {"GATHER", "GATHER_ND", "EMBEDDING_LOOKUP", "SLICE", "STRIDED_SLICE", "DEQUANTIZE"}
