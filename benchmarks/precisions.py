@@ -2,8 +2,8 @@
 
 `python -m edgepack.benchmarks.precisions` converts the digits recipe, MobileNetV2 and a net in the manner of
 EfficientNet-Lite, runs all files of a model and a format in one process, rounds interleaved, and prints one JSON
-document. `--models`, `--targets` and `--precisions` take less or more, `--options '{"granularity": "per-tensor"}'`
-another set of options, several times for several.
+document. `--models`, `--targets` and `--precisions` take less or more, `--options='--granularity per-tensor'`
+another set of options of `edgepack convert`, several times for several.
 """
 
 import argparse
@@ -21,8 +21,6 @@ import numpy as np
 
 from edgepack.benchmarks.overhead import BY_HAND
 from edgepack.benchmarks.script import print_results
-from edgepack.convert import Report, convert_model
-from edgepack.convert.options import Options, make_options
 from edgepack.quiet import import_keras, quiet
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.pack import Pack
@@ -51,7 +49,8 @@ class Measured(msgspec.Struct, frozen=True):
     model: str
     target: str
     precision: str
-    options: Mapping[str, Any]
+    options: str
+    """As `edgepack convert` was given them."""
     reasons: tuple[str, ...] = ()
     """Why it was not written; empty where it was."""
     size_bytes: int = 0
@@ -70,14 +69,14 @@ class Measured(msgspec.Struct, frozen=True):
 class Subject(msgspec.Struct, frozen=True):
     """A model with its samples."""
 
-    model: Any
-    calibration: Any
-    evaluation: Any
+    model: Path
+    calibration: Path
+    evaluation: Path
     row: Rows
 
 
 def measure_precisions(
-    models: Sequence[str], targets: Sequence[str], precisions: Sequence[str], options: Sequence[Options], rounds: int
+    models: Sequence[str], targets: Sequence[str], precisions: Sequence[str], options: Sequence[str], rounds: int
 ) -> tuple[Measured, ...]:
     """Convert each model in each precision with each set of options, and time what came out.
 
@@ -102,7 +101,7 @@ def measure_precisions(
 
 
 def _one_target(
-    name: str, target: str, subject: Subject, precisions: Sequence[str], options: Sequence[Options], rounds: int
+    name: str, target: str, subject: Subject, precisions: Sequence[str], options: Sequence[str], rounds: int
 ) -> list[Measured]:
     measured: list[Measured] = []
     files: dict[int, bytes] = {}
@@ -110,11 +109,8 @@ def _one_target(
         wanted = tuple(dict.fromkeys(["float32", *precisions]))
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "m.edgepack"
-            report = convert_model(
-                subject.model, path, targets=target, precisions=wanted, options=chosen,
-                calibration=subject.calibration, evaluation=subject.evaluation,
-            )  # fmt: skip
-            for one, data in _files(report, path):
+            report = _convert(subject, path, ["--target", target, "--precision", ",".join(wanted), *chosen.split()])
+            for one, data in _files(report, path, chosen):
                 if index and one.precision == "float32":
                     continue
                 if data:
@@ -125,19 +121,32 @@ def _one_target(
     return _timed(measured, files, target, subject.row, rounds)
 
 
-def _files(report: Report, path: Path) -> list[tuple[Measured, bytes]]:
+def _convert(subject: Subject, path: Path, arguments: Sequence[str]) -> dict[str, Any]:
+    """The report of `edgepack convert`."""
+    command = [
+        sys.executable, "-m", "edgepack", "convert", str(subject.model), "-o", str(path), "--json",
+        "--calibration", str(subject.calibration), "--evaluation", str(subject.evaluation), *arguments,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ConvertError(f"{subject.model.name} was not converted: {done.stderr.strip()}")
+    report: dict[str, Any] = msgspec.json.decode(done.stdout)
+    return report
+
+
+def _files(report: Mapping[str, Any], path: Path, options: str) -> list[tuple[Measured, bytes]]:
     """What is known of each variant of a pack, and its file; empty where it was left out."""
     made = []
     with Pack(path) as pack:
         written = {variant.name: pack.read(variant.file) for variant in pack.manifest.variants}
-    for one in report.results:
+    for one in report["results"]:
+        parity, metric = one.get("parity") or {}, one.get("metric") or {}
         facts = Measured(
-            model="", target="", precision=one.precision, options=one.options, reasons=one.reasons,
-            size_bytes=one.size_bytes, snr_db=one.parity.snr_db if one.parity else None,
-            agreement=one.parity.agreement if one.parity else None, metric=one.metric.value if one.metric else None,
-            keras_metric=one.metric.keras if one.metric else None,
+            model="", target="", precision=one["precision"], options=options, reasons=tuple(one["reasons"]),
+            size_bytes=one["size_bytes"], snr_db=parity.get("snr_db"), agreement=parity.get("agreement"),
+            metric=metric.get("value"), keras_metric=metric.get("keras"),
         )  # fmt: skip
-        made.append((facts, written.get(one.variant, b"")))
+        made.append((facts, written.get(one["variant"], b"")))
     return made
 
 
@@ -168,10 +177,10 @@ def _digits(folder: Path) -> Subject:
     evaluation = folder / "digits.evaluation.npz"
     with np.load(evaluation) as arrays:
         row = {"image": arrays["image"][:1]}
-    return Subject(str(path), str(folder / "digits.calibration.npz"), str(evaluation), row)
+    return Subject(path, folder / "digits.calibration.npz", evaluation, row)
 
 
-def _pictures(build: Callable[[Any], Any], _folder: Path) -> Subject:
+def _pictures(build: Callable[[Any], Any], folder: Path) -> Subject:
     """A net for pictures with random weights of such a size that its outputs spread."""
     keras = import_keras("builds the nets", "convert")
     keras.utils.set_random_seed(0)
@@ -180,9 +189,13 @@ def _pictures(build: Callable[[Any], Any], _folder: Path) -> Subject:
     for weight in model.weights:
         weight.assign(_spread(rng, weight.path, weight.shape))
     name = model.inputs[0].name
-    images = {name: rng.random((2 * _SAMPLES, _SIDE, _SIDE, 3), dtype=np.float32) * 2 - 1}
-    calibration, evaluation = ({name: images[name][part]} for part in (slice(_SAMPLES), slice(_SAMPLES, None)))
-    return Subject(model, calibration, evaluation, {name: images[name][:1].copy()})
+    images = rng.random((2 * _SAMPLES, _SIDE, _SIDE, 3), dtype=np.float32) * 2 - 1
+    path, calibration, evaluation = (folder / name for name in ("net.keras", "calibration.npz", "evaluation.npz"))
+    model.save(path)
+    for place, part in ((calibration, images[:_SAMPLES]), (evaluation, images[_SAMPLES:])):
+        arrays: dict[str, Any] = {name: part}
+        np.savez(place, **arrays)
+    return Subject(path, calibration, evaluation, {name: images[:1].copy()})
 
 
 def _spread(rng: np.random.Generator, path: str, shape: Sequence[int]) -> Array:
@@ -232,12 +245,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--models", default=",".join(MODELS), help=f"of {', '.join(MODELS)}")
     parser.add_argument("--targets", default="onnx,tflite")
     parser.add_argument("--precisions", default="float16,weight_int8,dynamic_int8,int8,int16x8,weight_int4")
-    parser.add_argument("--options", action="append", default=[], help="a JSON object; once for each set")
+    parser.add_argument(
+        "--options", action="append", default=[], help="of edgepack convert, as one text; once for each set"
+    )
     parser.add_argument("--rounds", type=int, default=30)
     given = parser.parse_args(arguments)
-    options = [make_options(**msgspec.json.decode(text)) for text in given.options] or [Options()]
     names = (given.models.split(","), given.targets.split(","), given.precisions.split(","))
-    return print_results(lambda: measure_precisions(*names, options, given.rounds))
+    return print_results(lambda: measure_precisions(*names, given.options or [""], given.rounds))
 
 
 if __name__ == "__main__":
