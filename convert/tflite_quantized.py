@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from edgepack.convert import tflite, tflite_model
 from edgepack.convert.options import Options
-from edgepack.convert.precisions.base import Setting
 from edgepack.convert.schemes import Scheme
+from edgepack.convert.setting import Setting
 from edgepack.runtime.errors import ConvertError
 
 _HONOURED = {"granularity", "activations", "io"}  # options that the converter takes too

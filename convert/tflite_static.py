@@ -12,7 +12,7 @@ import numpy as np
 
 from edgepack.convert import litert_quantizer, tflite_model
 from edgepack.convert.litert_quantizer import Rule
-from edgepack.convert.precisions.base import Setting
+from edgepack.convert.setting import Setting
 from edgepack.quiet import quiet
 from edgepack.runtime.engines import delegation
 from edgepack.runtime.errors import ConvertError, one_line
