@@ -11,7 +11,7 @@ def result(file_format: str, parity: Parity | None, undelegated: tuple[str, ...]
     return Result(
         variant=f"{file_format}-float32", format=file_format, precision="float32", size_bytes=1, parity=parity,
         metric=None, reasons=(), tensor_bytes={}, operators={"ADD": 1}, engine="", undelegated=undelegated,
-        standard="", p50_us=None,
+        standard="", options={}, p50_us=None,
     )  # fmt: skip
 
 
