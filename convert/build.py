@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from edgepack.convert import metrics, micro, process, shapes
-from edgepack.convert.calibrate import Stream
+from edgepack.convert.calibrate import Calibration, Stream, doubts, open_stream
 from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.layer_files import look_at_built
 from edgepack.convert.lift import Lifted, lift
@@ -29,6 +29,7 @@ from edgepack.convert.samples import Given, Samples, random_samples, read_sample
 from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
+from edgepack.runtime.about import About
 from edgepack.runtime.device import this_device
 from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
 from edgepack.runtime.manifest import Card
@@ -41,6 +42,7 @@ DEFAULT_DROP = 0.01  # of the task metric, where labels are given and nothing el
 _GOLDENS = 4
 _LATENCY_SECONDS = 0.5  # a round, a variant
 _RANDOM_SAMPLES = 64
+_MOST_JUDGED, _MOST_JUDGED_BYTES = 1_000, 64_000_000  # of the calibration samples, where there are no others
 _LIBRARIES = ("edgepack", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 Progress = Callable[[int, str], None]
@@ -52,7 +54,9 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     *,
     targets: str | Sequence[str] = TARGETS,
     precisions: str | Sequence[str] | None = None,
-    calibration: Given | None = None,
+    calibration: Calibration | None = None,
+    calibration_samples: int | None = None,
+    seed: int = 0,
     evaluation: Given | None = None,
     max_drop: float | None = None,
     options: Options | Mapping[str, Any] | None = None,
@@ -81,9 +85,13 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             a `.h`.
         precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, and int8
             for a `.h`.
-        calibration: Real samples for precisions with calibrated ranges: a `.npz` file, or arrays by input name.
-        evaluation: Samples, best with labels, that every file is judged on. Without them the calibration samples
-            are taken, and without those random ones; the report says which.
+        calibration: Real samples for precisions with calibrated ranges: a `.npz` file, a folder of images that the
+            card's steps read, arrays by input name, or a function that returns an iterator of rows or batches. They
+            are gone through a few at a time.
+        calibration_samples: At most so many of them, drawn with `seed` (of a function, the first); None is 2,000.
+        seed: Which calibration samples are drawn.
+        evaluation: Samples, best with labels, that every file is judged on. Without them some of the calibration
+            samples are taken, and without those random ones; the report says which.
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         options: What the precisions leave open: `convert.options.Options`, or a dict of its fields. Without `io`,
@@ -137,10 +145,16 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         check_bare(plan, lifted)
         name = name or (card.name if card else source.name)
         tools = Tools(converter, about_file(name, card), notes)
-        calibrating = None if calibration is None else _read(calibration, source, lifted, "calibration")
+        calibrating = None
+        if calibration is not None:
+            calibrating = open_stream(
+                calibration, source, lifted=lifted, card=card, most=calibration_samples, seed=seed
+            ).telling(_telling(progress, "reading calibration samples"))
+            calibrating.survey  # noqa: B018 - one pass, before any long work: a sample that does not fit is found here
         judged = _judged(evaluation, calibrating, source, lifted)
         question = _question(source, judged, lifted, max_drop)
         source = lifted.rest if lifted else source
+        outputs = source.outputs
         States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
         built = list(_build(plan, source, calibrating, question, tools, progress))
     results = _with_latency(built, judged)
@@ -155,13 +169,14 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         samples=judged.origin,
         sample_count=len(judged),
         calibration=calibrating.origin if calibrating else None,
-        calibration_count=len(calibrating) if calibrating else 0,
+        calibration_count=calibrating.count if calibrating else 0,
         max_drop=question.max_drop,
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(plan, card, calibrating, judged) | _origin(model, lifted),
+        provenance=_provenance(plan, card, calibrating, judged, seed) | _origin(model, lifted),
         states=states,
         layers=looked,
+        warnings=_warnings(plan, calibrating, judged if evaluation is not None else None, outputs, tools.about),
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
@@ -178,14 +193,8 @@ def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> Non
     if wanting and not calibrated:
         raise DataError(
             f"precision {', '.join(wanting)} needs calibration data: "
-            "pass --calibration FILE.npz with a few hundred real samples"
+            "pass --calibration FILE.npz, a folder of images or recipe:NAME, with a few hundred real samples"
         )
-
-
-def _read(given: Given, source: Source, lifted: Lifted | None, purpose: str) -> Samples:
-    """Samples for the model as it was given, as tensors for what of it is converted."""
-    samples = read_samples(given, source, purpose)
-    return lifted.tensors(samples) if lifted else samples
 
 
 def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
@@ -203,12 +212,13 @@ def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: 
     return Question(judged, outputs, _golden_rows(outputs), allowed, stretched, moved)
 
 
-def _judged(evaluation: Given | None, calibrating: Samples | None, source: Source, lifted: Lifted | None) -> Samples:
-    """The samples every file is judged on."""
+def _judged(evaluation: Given | None, calibrating: Stream | None, source: Source, lifted: Lifted | None) -> Samples:
+    """The samples every file is judged on, as tensors for what is converted."""
     if evaluation is not None:
-        return _read(evaluation, source, lifted, "evaluation")
+        samples = read_samples(evaluation, source, "evaluation")
+        return lifted.tensors(samples) if lifted else samples
     if calibrating is not None:
-        return calibrating
+        return calibrating.collect(_MOST_JUDGED, _MOST_JUDGED_BYTES)
     return random_raw(lifted, _RANDOM_SAMPLES) if lifted else random_samples(source, _RANDOM_SAMPLES)
 
 
@@ -224,7 +234,7 @@ def _check_reference(outputs: dict[str, Array]) -> None:
 def _build(
     plan: Plan,
     source: Source,
-    calibration: Samples | None,
+    calibration: Stream | None,
     question: Question,
     tools: Tools,
     progress: Progress | None,
@@ -232,7 +242,12 @@ def _build(
     """Build and prove each variant; what fails becomes a reason."""
     done = 0
     hint = shapes.hint(source)
-    stream = Stream.of(calibration) if calibration else None
+
+    def tell(seen: int) -> None:
+        if progress and calibration:
+            progress(done, f"{variant}: calibrating on {seen:,} of {calibration.count:,} samples")
+
+    stream = calibration.telling(tell) if calibration else None
     for target in plan.targets:
         writer: Writer | None = None
         refusal = ""
@@ -304,7 +319,23 @@ def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[Tensor
     return tuple(msgspec.structs.replace(spec, meaning=meanings.get(spec.name, "")) for spec in specs)
 
 
-def _provenance(plan: Plan, card: Card | None, calibration: Samples | None, judged: Samples) -> dict[str, Any]:
+def _telling(progress: Progress | None, text: str) -> Callable[[int], None]:
+    """Shows how many samples were gone through, before any variant is done."""
+    return lambda seen: progress(0, f"{text}: {seen:,}") if progress else None
+
+
+def _warnings(
+    plan: Plan, calibration: Stream | None, judged: Samples | None, outputs: tuple[TensorSpec, ...], about: About
+) -> tuple[str, ...]:
+    """What speaks against the calibration samples, where a file was calibrated on them."""
+    if calibration is None or not any(one.precision.needs_calibration for one in plan.schemes):
+        return ()
+    return doubts(calibration, judged, outputs, about.labels)
+
+
+def _provenance(
+    plan: Plan, card: Card | None, calibration: Stream | None, judged: Samples, seed: int
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
@@ -314,7 +345,10 @@ def _provenance(plan: Plan, card: Card | None, calibration: Samples | None, judg
     if "onnx" in plan.targets:
         facts["onnx"] = {"standard": str(plan.standard), "min_onnxruntime": plan.standard.onnxruntime}
     if calibration:
-        facts["calibration"] = {"origin": calibration.origin, "samples": len(calibration), "sha256": calibration.digest}
+        drawn = {"drawn_from": calibration.drawn_from, "seed": seed} if calibration.drawn_from else {}
+        facts["calibration"] = {
+            "origin": calibration.origin, "samples": calibration.count, "sha256": calibration.digest, **drawn
+        }  # fmt: skip
     if card and card.recipe:
         facts["recipe"] = card.recipe
     return facts

@@ -14,7 +14,10 @@ from edgepack.runtime.pack import is_pack
 from edgepack.runtime.writing import check_output, write_bytes
 
 if TYPE_CHECKING:
+    from edgepack.convert.calibrate import Calibration
     from edgepack.convert.report import Report
+
+_RECIPE = "recipe:"
 
 Switch = Annotated[bool, Parameter(negative="")]
 
@@ -26,7 +29,9 @@ def convert(  # noqa: PLR0913 - one option each
     output: Annotated[str, Parameter(name=("--output", "-o"))],
     precision: str | None = None,
     target: Annotated[str, Parameter(name=("--target", "--to"))] = "tflite,onnx",
-    calibration: Path | None = None,
+    calibration: str | None = None,
+    calibration_samples: int | None = None,
+    seed: int = 0,
     evaluation: Path | None = None,
     max_drop: float | None = None,
     granularity: str = "per-channel",
@@ -63,7 +68,10 @@ def convert(  # noqa: PLR0913 - one option each
         precision: Separated by commas: float32, float16, weight_int8, dynamic_int8, int8, int16x8, weight_int4; "all"
             is each of them. By default float32; int8 for a .h file.
         target: Formats in a pack, separated by commas: tflite, onnx. c-array is a .h file.
-        calibration: A .npz file of real samples by input name; int8 needs it.
+        calibration: Real samples, which int8 and int16x8 need: a .npz file of tensors by input name, a folder of
+            images that the card's steps read, or recipe:NAME for those of a recipe.
+        calibration_samples: At most so many of them, drawn with --seed; by default 2,000.
+        seed: Which calibration samples are drawn; of a recipe, the seed of its training.
         evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
             a point. By default 0.01 of the task metric.
@@ -103,7 +111,8 @@ def convert(  # noqa: PLR0913 - one option each
             check_output(page)
     with console.progress("converting", total=_pieces(precision, target)) as advance:
         report = convert_model(
-            model, output, targets=target, precisions=precision, calibration=calibration, evaluation=evaluation,
+            model, output, targets=target, precisions=precision, calibration=_calibration(calibration, seed),
+            calibration_samples=calibration_samples, seed=seed, evaluation=evaluation,
             max_drop=max_drop, options={
                 "granularity": granularity, "activations": activations, "symmetric": symmetric,
                 "reduce_range": reduce_range, "ranges": ranges, "float_layers": keep_float,
@@ -113,6 +122,7 @@ def convert(  # noqa: PLR0913 - one option each
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
         advance(len(report.results))
+    _warn(report.warnings)
     written = write_reports(report, pages, console.note)
     if json:
         console.show_json_bytes(report.to_json())
@@ -168,6 +178,21 @@ def precisions(*, json: Switch = False) -> int:
     for line in listing.limits():
         console.show(line)
     return 0
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        console.note(f"warning: {warning}")
+
+
+def _calibration(text: str | None, seed: int) -> "Calibration | None":
+    """What calibration samples are read from; those of a recipe are made here, where recipes may be known."""
+    if text is None or not text.startswith(_RECIPE):
+        return text
+    from edgepack.convert.calibrate.sources import Named
+    from edgepack.train.calibrating import calibration_of
+
+    return Named(calibration_of(text.removeprefix(_RECIPE), seed=seed), text)
 
 
 def _pairs(texts: Sequence[str]) -> dict[str, str]:

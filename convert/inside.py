@@ -1,7 +1,7 @@
 """Every tensor inside a file while it runs, as real numbers: what a layer of the model can be found among."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,11 +13,44 @@ from edgepack.runtime.tensor import Array
 Feeds = Mapping[str, Array]
 
 
-def run_inside(file_format: str, data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
-    """Run a file and keep every tensor that an operator made, by its name in the file.
+class Inside(Protocol):
+    """An open file that shows every tensor that an operator made.
 
     Operators run one by one as the file has them: nothing is fused and no delegate takes part. Quantized tensors are
     given as the numbers they stand for.
+
+    Attributes:
+        rows: How many rows it takes at once; None is any number.
+        outputs: The names of what it gives.
+    """
+
+    rows: int | None
+    outputs: tuple[str, ...]
+
+    def run(self, feed: Feeds) -> Iterator[tuple[str, Array]]:
+        """Run inputs by name, and give each tensor with its name in the file, in order of operators.
+
+        Raises:
+            EngineError: The file does not run so.
+        """
+
+
+def open_inside(file_format: str, data: bytes, *, floats: bool = False) -> Inside:
+    """Open a file to look inside.
+
+    Args:
+        file_format: `"onnx"` or `"tflite"`.
+        data: The file.
+        floats: Leave out what is known to hold no floats.
+
+    Raises:
+        EngineError: The file does not run operator by operator.
+    """
+    return _KINDS[file_format](data, floats)
+
+
+def run_inside(file_format: str, data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
+    """Run a file and keep every tensor that an operator made, by its name in the file; see `Inside`.
 
     Args:
         file_format: `"onnx"` or `"tflite"`.
@@ -27,61 +60,95 @@ def run_inside(file_format: str, data: bytes, feeds: Sequence[Feeds]) -> list[di
     Raises:
         EngineError: The file does not run so.
     """
-    return _READERS[file_format](data, feeds)
+    inside = open_inside(file_format, data)
+    return [dict(inside.run(feed)) for feed in feeds]
 
 
-def _onnx(data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
-    import onnx
-    import onnxruntime
+class _OnnxInside:
+    """An ONNX file with every tensor as one of its outputs."""
 
-    model = onnx.load_from_string(data)
-    known = {value.name for value in model.graph.output}
-    names = [name for node in model.graph.node for name in node.output if name]
-    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in known)
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        kept = [output.name for output in session.get_outputs()]
-        return [dict(zip(kept, session.run(kept, dict(feed)), strict=True)) for feed in feeds]
-    except Exception as error:  # onnxruntime raises classes of its own
-        raise _refusal(error) from error
+    def __init__(self, data: bytes, floats: bool) -> None:
+        import onnx
+        import onnxruntime
 
-
-def _tflite(data: bytes, feeds: Sequence[Feeds]) -> list[dict[str, Array]]:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    if reason := reason_to_refuse(data):
-        raise EngineError(f"the file does not run: {reason}")
-    try:
-        with quiet():
-            interpreter = Interpreter(
-                model_content=data, num_threads=1, experimental_preserve_all_tensors=True,
-                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-            )  # fmt: skip
-            interpreter.allocate_tensors()
-            return [_invoke(interpreter, feed) for feed in feeds]
-    except (ValueError, RuntimeError) as error:
-        raise _refusal(error) from error
-
-
-def _invoke(interpreter: Any, feed: Feeds) -> dict[str, Array]:
-    """One run; what it gives under the names of its signature is among the tensors too."""
-    taken = {detail["name"]: detail for detail in interpreter.get_input_details()}
-    for name, array in feed.items():
-        detail = taken[name]
-        interpreter.set_tensor(detail["index"], _stored(array, detail))
-    interpreter.invoke()
-    made = {int(index) for operator in interpreter._get_ops_details() for index in operator["outputs"] if index >= 0}
-    details = [detail for detail in interpreter.get_tensor_details() if detail["index"] in made]
-    tensors = {}
-    for detail in details:
+        model = onnx.load_from_string(data)
+        self.outputs = tuple(value.name for value in model.graph.output)
+        shown = {"", *self.outputs, *(_without_floats(onnx, model.graph) if floats else ())}
+        names = [name for node in model.graph.node for name in node.output if name not in shown]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
+        options.enable_mem_pattern = False  # it would hold memory for the largest batch that was run
         try:
-            tensors[detail["name"]] = _real(interpreter.get_tensor(detail["index"]), detail)
-        except ValueError:
-            continue  # a tensor without a value, such as a resource
-    return tensors
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises classes of its own
+            raise _refusal(error) from error
+        self._kept = [output.name for output in self._session.get_outputs()]
+        sizes = [value.shape[0] for value in self._session.get_inputs() if value.shape]
+        self.rows = next((size for size in sizes if isinstance(size, int)), None if sizes else 1)
+
+    def run(self, feed: Feeds) -> Iterator[tuple[str, Array]]:
+        try:
+            found = self._session.run(self._kept, dict(feed))
+        except Exception as error:  # onnxruntime raises classes of its own
+            raise _refusal(error) from error
+        yield from zip(self._kept, found, strict=True)
+
+
+def _without_floats(onnx: Any, graph: Any) -> list[str]:
+    """Tensors whose element type is known to be another."""
+    unknown = onnx.TensorProto.UNDEFINED
+    floats = {unknown, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE}
+    return [value.name for value in graph.value_info if value.type.tensor_type.elem_type not in floats]
+
+
+class _TFLiteInside:
+    """A TFLite file whose interpreter keeps every tensor."""
+
+    def __init__(self, data: bytes, floats: bool) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        if reason := reason_to_refuse(data):
+            raise EngineError(f"the file does not run: {reason}")
+        try:
+            with quiet():
+                self._interpreter = Interpreter(
+                    model_content=data, num_threads=1, experimental_preserve_all_tensors=True,
+                    experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                )  # fmt: skip
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(error) from error
+        self._inputs = {detail["name"]: detail for detail in self._interpreter.get_input_details()}
+        self.outputs = tuple(detail["name"] for detail in self._interpreter.get_output_details())
+        self.rows = next((int(detail["shape"][0]) for detail in self._inputs.values() if len(detail["shape"])), 1)
+        operators = self._interpreter._get_ops_details()
+        made = {int(index) for operator in operators for index in operator["outputs"] if index >= 0}
+        self._made = [
+            detail
+            for detail in self._interpreter.get_tensor_details()
+            if detail["index"] in made and not (floats and np.dtype(detail["dtype"]).kind != "f")
+        ]
+
+    def run(self, feed: Feeds) -> Iterator[tuple[str, Array]]:
+        """What the file gives under the names of its signature is among the tensors too."""
+        try:
+            with quiet():
+                for name, array in feed.items():
+                    detail = self._inputs[name]
+                    self._interpreter.set_tensor(detail["index"], _stored(array, detail))
+                self._interpreter.invoke()
+        except (ValueError, RuntimeError) as error:
+            raise _refusal(error) from error
+        for detail in self._made:
+            try:
+                stored = self._interpreter.get_tensor(detail["index"])
+            except ValueError:
+                continue  # a tensor without a value, such as a resource
+            yield detail["name"], _real(stored, detail)
 
 
 def _refusal(error: Exception) -> EngineError:
@@ -91,7 +158,7 @@ def _refusal(error: Exception) -> EngineError:
 def _real(stored: Array, detail: Mapping[str, Any]) -> Array:
     """The numbers that a quantized tensor stands for."""
     scale, zero = detail["quantization"]
-    return (stored.astype(np.float64) - zero) * scale if scale else np.array(stored)
+    return (stored.astype(np.float64) - zero) * scale if scale else np.asarray(stored)
 
 
 def _stored(array: Array, detail: Mapping[str, Any]) -> Array:
@@ -104,4 +171,4 @@ def _stored(array: Array, detail: Mapping[str, Any]) -> Array:
     return stored
 
 
-_READERS = {"onnx": _onnx, "tflite": _tflite}
+_KINDS: dict[str, Callable[[bytes, bool], Inside]] = {"onnx": _OnnxInside, "tflite": _TFLiteInside}

@@ -93,6 +93,8 @@ class Report(msgspec.Struct, frozen=True):
     """What each layer of the quantized files holds, against the float32 file they were made of."""
     c_array: CArray | None = None
     """What was written for a microcontroller."""
+    warnings: tuple[str, ...] = ()
+    """What speaks against the calibration samples, a sentence each."""
 
     @property
     def passed(self) -> tuple[Result, ...]:
@@ -124,6 +126,7 @@ class Report(msgspec.Struct, frozen=True):
             for one in self.results
         )
         sections: list[page.Section] = [
+            *([page.Notes("Warnings", self.warnings)] if self.warnings else []),
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,69 @@ class Samples:
     @property
     def rows_at_once(self) -> int:
         """How many rows to run at once: a network holds many times its input while it runs."""
-        elements = sum(int(np.prod(array.shape[1:])) for array in self.inputs.values())
-        fitting = min(_MOST_ROWS, _ELEMENTS_AT_ONCE // max(1, elements))
-        return 1 << max(0, fitting.bit_length() - 1)
+        return rows_at_once(sum(int(np.prod(array.shape[1:])) for array in self.inputs.values()))
 
     @property
     def digest(self) -> str:
         """A SHA-256 over names, dtypes, shapes and values of the inputs."""
-        state = hashlib.sha256()
-        for name, array in self.inputs.items():
-            state.update(f"{name} {array.dtype} {array.shape}".encode())
-            state.update(np.ascontiguousarray(array).tobytes())
-        return state.hexdigest()
+        return digest_of(layout_of(self.inputs), row_hashes(self.inputs))
+
+    def take(self, rows: slice | Array) -> "Samples":
+        """Some of the rows, in the order asked."""
+        return replace(
+            self,
+            inputs={name: array[rows] for name, array in self.inputs.items()},
+            labels={name: array[rows] for name, array in self.labels.items()},
+            raw={name: array[rows] for name, array in self.raw.items()},
+        )
+
+
+def rows_at_once(elements: int) -> int:
+    """How many rows of so many elements to hold or to run at once."""
+    fitting = min(_MOST_ROWS, _ELEMENTS_AT_ONCE // max(1, elements))
+    return 1 << max(0, fitting.bit_length() - 1)
+
+
+def joined(parts: Sequence[Samples], origin: str) -> Samples:
+    """All rows of some samples, one or more, of one model."""
+
+    def together(kind: str) -> dict[str, Array]:
+        arrays = [getattr(part, kind) for part in parts]
+        return {name: np.concatenate([one[name] for one in arrays]) for name in arrays[0]}
+
+    return Samples(together("inputs"), together("labels"), origin, together("raw"))
+
+
+def layout_of(inputs: Mapping[str, Array]) -> str:
+    """Names, dtypes and the shape of a row, for a digest."""
+    return " ".join(f"{name} {array.dtype} {array.shape[1:]}" for name, array in inputs.items())
+
+
+def row_hashes(inputs: Mapping[str, Array]) -> list[bytes]:
+    """The SHA-256 of each row's values."""
+    rows = len(next(iter(inputs.values())))
+    states = [hashlib.sha256() for _ in range(rows)]
+    for array in inputs.values():
+        for state, row in zip(states, array, strict=True):
+            state.update(_bytes(row))
+    return [state.digest() for state in states]
+
+
+def digest_of(layout: str, hashes: Sequence[bytes]) -> str:
+    """The SHA-256 of samples by the hashes of their rows: however many are read at a time, it is the same."""
+    return hashlib.sha256(layout.encode() + b"".join(hashes)).hexdigest()
+
+
+def _bytes(row: Any) -> bytes:
+    array = np.asarray(row)
+    if array.dtype != object:
+        return array.tobytes()
+    return b"".join(
+        f"{len(text)} ".encode() + text
+        for text in (
+            value if isinstance(value, bytes) else str(value).encode("utf-8", "surrogatepass") for value in array.flat
+        )
+    )
 
 
 def read_samples(given: Given, source: Source, purpose: str) -> Samples:
@@ -71,12 +122,35 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
     if isinstance(given, (str, os.PathLike)):
         found = read_arrays(Path(given), f"{purpose} data")
         arrays, origin = {name or "x": array for name, array in found.items()}, Path(given).name
-    elif isinstance(given, Mapping):
-        arrays, origin = dict(given), "memory"
-    elif isinstance(given, tuple):
-        arrays, origin = {"x": given[0], "y": given[1]}, "memory"
     else:
-        arrays, origin = {"x": given}, "memory"
+        arrays, origin = named(given), "memory"
+    return checked(arrays, origin, source, purpose)
+
+
+def named(given: Any) -> dict[str, Any]:
+    """Arrays by name, `x` and `y` where they have none of their own."""
+    if isinstance(given, Mapping):
+        return dict(given)
+    return {"x": given[0], "y": given[1]} if isinstance(given, tuple) else {"x": given}
+
+
+def checked(arrays: Mapping[str, Any], origin: str, source: Source, purpose: str) -> Samples:
+    """Arrays as the samples of a model; arguments and errors as those of `read_samples`."""
+    inputs, labels = pick(arrays, source, purpose)
+    tensors = _check_inputs(inputs, source, purpose)
+    rows = len(next(iter(tensors.values())))
+    found = {name: np.asarray(given) for name, given in labels.items()}
+    for name, array in found.items():
+        check_labels(name, array.shape, array.dtype, rows, purpose)
+    return Samples(tensors, found, origin)
+
+
+def pick(arrays: Mapping[str, Any], source: Source, purpose: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What is there for the model's inputs, and for those of its outputs that have labels, by their names.
+
+    Raises:
+        DataError: There is nothing for an input.
+    """
     inputs = {
         spec.name: _pick(arrays, spec.name, _INPUT_ALIASES, single=len(source.inputs) == 1) for spec in source.inputs
     }
@@ -86,12 +160,29 @@ def read_samples(given: Given, source: Source, purpose: str) -> Samples:
             f"the {purpose} data holds {', '.join(map(repr, arrays)) or 'nothing'}; the model's inputs are "
             f"{', '.join(repr(spec.name) for spec in source.inputs)}: name the arrays after them"
         )
-    checked = _check_inputs(inputs, source, purpose)
     labels = {
         spec.name: _pick(arrays, spec.name, _LABEL_ALIASES, single=len(source.outputs) == 1) for spec in source.outputs
     }
-    rows = len(next(iter(checked.values())))
-    return Samples(checked, _check_labels(labels, rows, source, purpose), origin)
+    return inputs, {name: array for name, array in labels.items() if array is not None}
+
+
+def check_rows(rows: Mapping[str, int], purpose: str) -> None:
+    """Raise `DataError` unless inputs have the same number of rows, and some."""
+    if len(set(rows.values())) > 1:
+        raise DataError(f"the {purpose} data has a different number of samples per input ({rows}); give each the same")
+    if 0 in rows.values():
+        raise DataError(f"the {purpose} data holds no samples; give at least one, better a few hundred")
+
+
+def check_labels(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", rows: int, purpose: str) -> None:
+    """Raise `DataError` unless labels of that shape and type can be those of so many rows."""
+    if shape[:1] != (rows,):
+        raise DataError(
+            f"the {purpose} labels for {name!r} have shape {describe(shape)} for {rows:,} samples; "
+            "give one label a sample"
+        )
+    if dtype.kind not in "biuf":
+        raise DataError(f"the {purpose} labels for {name!r} hold {dtype}; they take class numbers or values")
 
 
 def in_batches(array: Array, size: int) -> Array:
@@ -128,11 +219,7 @@ def _check_inputs(inputs: Mapping[str, Any], source: Source, purpose: str) -> di
             raise DataError(f"the {purpose} data does not fit: {str(error).split('; reshape')[0]}") from error
         if checked[spec.name].dtype.kind == "f" and not np.isfinite(checked[spec.name]).all():
             raise DataError(f"the {purpose} data for input {spec.name!r} holds NaN or infinity; remove those samples")
-    rows = {name: len(array) for name, array in checked.items()}
-    if len(set(rows.values())) > 1:
-        raise DataError(f"the {purpose} data has a different number of samples per input ({rows}); give each the same")
-    if 0 in rows.values():
-        raise DataError(f"the {purpose} data holds no samples; give at least one, better a few hundred")
+    check_rows({name: len(array) for name, array in checked.items()}, purpose)
     return checked
 
 
@@ -154,22 +241,3 @@ def _check_encodable(name: str, text: str) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise InputError(f"input {name!r} holds {text[error.start]!a}, half of a surrogate pair: remove it") from error
-
-
-def _check_labels(labels: Mapping[str, Any], rows: int, source: Source, purpose: str) -> dict[str, Array]:
-    checked = {}
-    for spec in source.outputs:
-        if labels[spec.name] is None:
-            continue
-        array = np.asarray(labels[spec.name])
-        if array.ndim == 0 or len(array) != rows:
-            raise DataError(
-                f"the {purpose} labels for {spec.name!r} have shape {describe(array.shape)} for {rows:,} samples; "
-                "give one label a sample"
-            )
-        if array.dtype.kind not in "biuf":
-            raise DataError(
-                f"the {purpose} labels for {spec.name!r} hold {array.dtype}; they take class numbers or values"
-            )
-        checked[spec.name] = array
-    return checked

@@ -68,7 +68,9 @@ class Writer:
         """
         ranges = None
         if scheme.precision.needs_calibration:
-            ranges = self.statistics.ranges(scheme.options.ranges, symmetric=scheme.options.symmetric)
+            ranges = self.statistics.ranges(
+                scheme.options.ranges, symmetric=scheme.options.symmetric, bits=scheme.precision.activation_bits
+            )
         return self._write(scheme, Setting(scheme.options, ranges, self._nodes(scheme.options.float_layers)))
 
     @cached_property

@@ -89,6 +89,8 @@ EXCEPTIONS = {  # module -> what it may import beyond its room
     # --pack: the one command that goes from a recipe to a pack
     "edgepack.train.packing": {"edgepack.convert.build", "edgepack.convert.report"},
     "edgepack.train.cli": {"edgepack.convert.report"},
+    # --calibration recipe:NAME: the command alone knows that there are recipes
+    "edgepack.convert.cli": {"edgepack.train.calibrating"},
 }
 # The front door: its helpers lie below every room, its command line above all and imports them by name when called.
 HELPERS_MAY_IMPORT = {"edgepack", "edgepack.plots", "edgepack.runtime.errors"}

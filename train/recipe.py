@@ -27,7 +27,7 @@ from edgepack.train.outputs import Files, check_files, name_files, write_files
 from edgepack.train.summary import summarize
 from edgepack.train.tasks import Task
 
-__all__ = ["Recipe", "Ship", "TrainResult", "train"]
+__all__ = ["Recipe", "Ship", "TrainResult", "calibration_part", "train"]
 
 _VALIDATION_SHARE = 0.1  # of the training samples
 _CALIBRATION_SAMPLES = 500
@@ -273,6 +273,11 @@ def _prepare(recipe: Recipe, raw: Data, rng: np.random.Generator) -> _Parts:
         held, rest = np.split(order, [count])
         chosen = rng.permutation(len(known))[:_CALIBRATION_SAMPLES]
     return _Parts(known.take(rest), known.take(held), known.take(chosen), test)
+
+
+def calibration_part(recipe: Recipe, raw: Data, rng: np.random.Generator) -> Samples:
+    """The prepared samples that a training with this generator writes for calibration, with their labels."""
+    return _prepare(recipe, raw, rng).calibration
 
 
 def _prepared(recipe: Recipe, part: Samples) -> Samples:

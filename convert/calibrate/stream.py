@@ -1,51 +1,193 @@
 """Calibration samples as they come: a few rows at a time, by input name, as often as they are asked for."""
 
+import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from edgepack.convert.samples import Samples
+from edgepack.convert.samples import Samples, digest_of, joined, layout_of, row_hashes
+from edgepack.runtime.errors import DataError
 from edgepack.runtime.tensor import Array
 
 Rows = Mapping[str, Array]
+
+_SHORT_HASH = 8  # bytes that tell rows apart
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What one pass over all samples finds."""
+
+    count: int
+    digest: str
+    """The SHA-256 that `Samples.digest` gives for the same samples."""
+    rows: frozenset[bytes]
+    """The beginning of each row's own SHA-256."""
+    lowest: Mapping[str, float]
+    """By input that holds numbers."""
+    highest: Mapping[str, float]
+    classes: Mapping[str, frozenset[int]]
+    """The class numbers among the labels, by output that has such labels."""
 
 
 class Stream:
     """Samples that can be gone through again, in the same order.
 
     Args:
-        open_rows: Opens them from the start: pieces `(rows, …)` by input name, of any number of rows.
+        open_pieces: Opens them from the start: some rows at a time, of any number.
         origin: Where they come from, for the report.
+        lift: What is done to each piece first, such as preprocessing that is no part of the model any more.
+        drawn_from: How many samples there were to draw these from; None where they are all.
     """
 
-    def __init__(self, open_rows: Callable[[], Iterator[Rows]], origin: str) -> None:
-        self._open_rows = open_rows
+    def __init__(
+        self,
+        open_pieces: Callable[[], Iterator[Samples]],
+        origin: str,
+        *,
+        lift: Callable[[Samples], Samples] | None = None,
+        drawn_from: int | None = None,
+    ) -> None:
+        self._open_pieces = open_pieces
+        self._lift = lift or (lambda samples: samples)
+        self._tell: Callable[[int], None] = lambda seen: None
         self.origin = origin
+        self.drawn_from = drawn_from
 
     @classmethod
     def of(cls, samples: Samples) -> "Stream":
         """Samples that are in memory."""
         size = samples.rows_at_once
 
-        def pieces() -> Iterator[Rows]:
+        def pieces() -> Iterator[Samples]:
             for start in range(0, len(samples), size):
-                yield {name: array[start : start + size] for name, array in samples.inputs.items()}
+                yield samples.take(slice(start, start + size))
 
         return cls(pieces, samples.origin)
 
+    def telling(self, tell: Callable[[int], None]) -> "Stream":
+        """The same samples; `tell` is called with how many there were so far, while they are gone through."""
+        told = copy.copy(self)
+        told._tell = tell
+        return told
+
+    def pieces(self) -> Iterator[Samples]:
+        """All samples, as many rows at a time as they come in."""
+        return map(self._lift, self._open_pieces())
+
     def batches(self, rows: int) -> Iterator[Rows]:
-        """All samples, exactly `rows` at a time; the last batch is filled up with its last row."""
+        """All samples, exactly `rows` at a time; a batch that would be smaller is filled up with its last row.
+
+        Rows of different sizes are never in one batch.
+
+        Raises:
+            DataError: Another pass gave another number of samples.
+        """
+        seen = 0
         waiting: dict[str, Array] = {}
-        for piece in self._open_rows():
-            waiting = {
-                name: np.concatenate([waiting[name], array]) if waiting else array for name, array in piece.items()
-            }
-            while len(next(iter(waiting.values()))) >= rows:
-                yield {name: array[:rows] for name, array in waiting.items()}
-                waiting = {name: array[rows:] for name, array in waiting.items()}
-        left = len(next(iter(waiting.values()))) if waiting else 0
-        if left:
-            yield {
-                name: np.concatenate([array, np.repeat(array[-1:], rows - left, axis=0)])
-                for name, array in waiting.items()
-            }
+        for piece in self.pieces():
+            if waiting and not _alike(waiting, piece.inputs):
+                yield _filled(waiting, rows)
+                waiting = {}
+            waiting = _appended(waiting, piece.inputs)
+            held = _held(waiting)
+            for start in range(0, held - rows + 1, rows):
+                yield {name: array[start : start + rows] for name, array in waiting.items()}
+            left = held % rows
+            waiting = {name: array[held - left :] for name, array in waiting.items()} if left else {}
+            seen += len(piece)
+            self._tell(seen)
+        if waiting:
+            yield _filled(waiting, rows)
+        if "survey" in vars(self) and seen != self.survey.count:
+            raise DataError(
+                f"the calibration data gave {self.survey.count:,} samples the first time and {seen:,} the next: "
+                "return a new iterator at each call"
+            )
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Count, digest, ranges of inputs and classes of labels, from one pass that is made when this is first asked.
+
+        Raises:
+            DataError: A sample does not fit the model, or there are none.
+        """
+        hashes: list[bytes] = []
+        lowest: dict[str, float] = {}
+        highest: dict[str, float] = {}
+        classes: dict[str, set[int]] = {}
+        layout = ""
+        for piece in self.pieces():
+            layout = layout or layout_of(piece.inputs)
+            hashes += row_hashes(piece.inputs)
+            for name, array in piece.inputs.items():
+                if array.dtype.kind in "fiu" and array.size:
+                    lowest[name] = min(lowest.get(name, np.inf), float(array.min()))
+                    highest[name] = max(highest.get(name, -np.inf), float(array.max()))
+            for name, labels in piece.labels.items():
+                if labels.dtype.kind in "iu" and labels.size == len(piece):
+                    classes.setdefault(name, set()).update(map(int, np.unique(labels)))
+            self._tell(len(hashes))
+        if not hashes:
+            raise DataError("the calibration data holds no samples; give at least one, better a few hundred")
+        return Survey(
+            len(hashes), digest_of(layout, hashes), frozenset(one[:_SHORT_HASH] for one in hashes), lowest, highest,
+            {name: frozenset(found) for name, found in classes.items()},
+        )  # fmt: skip
+
+    @property
+    def count(self) -> int:
+        """How many samples there are."""
+        return self.survey.count
+
+    @property
+    def digest(self) -> str:
+        """A SHA-256 over names, dtypes, shapes and values of the inputs."""
+        return self.survey.digest
+
+    def repeats(self, samples: Samples) -> int:
+        """How many rows of other samples are among these."""
+        return sum(one[:_SHORT_HASH] in self.survey.rows for one in row_hashes(samples.inputs))
+
+    def collect(self, most: int, most_bytes: int, seed: int = 0) -> Samples:
+        """Some of the samples, in memory.
+
+        Args:
+            most: At most so many.
+            most_bytes: At most so large, but one.
+            seed: Which of them, where they are not all.
+        """
+        first = next(self.pieces())
+        row_bytes = sum(array.nbytes for array in first.inputs.values()) // len(first)
+        size = max(1, min(most, self.count, most_bytes // max(1, row_bytes)))
+        chosen = np.sort(np.random.default_rng(seed).choice(self.count, size, replace=False))
+        found: list[Samples] = []
+        start = 0
+        for piece in self._open_pieces():
+            here = chosen[(chosen >= start) & (chosen < start + len(piece))] - start
+            if len(here):
+                found.append(piece.take(here))
+            start += len(piece)
+        part = "" if size == self.count else f"{size:,} of the {self.count:,} samples of "
+        return self._lift(joined(found, part + self.origin))
+
+
+def _held(waiting: Rows) -> int:
+    return len(next(iter(waiting.values())))
+
+
+def _alike(waiting: Rows, piece: Rows) -> bool:
+    return all(array.shape[1:] == piece[name].shape[1:] for name, array in waiting.items())
+
+
+def _appended(waiting: Rows, piece: Rows) -> dict[str, Array]:
+    if not waiting:
+        return dict(piece)
+    return {name: np.concatenate([waiting[name], array]) for name, array in piece.items()}
+
+
+def _filled(waiting: Rows, rows: int) -> Rows:
+    left = rows - _held(waiting)
+    return {name: np.concatenate([array, np.repeat(array[-1:], left, axis=0)]) for name, array in waiting.items()}

@@ -28,6 +28,8 @@ class Precision:
     """How far another device may be from the golden outputs at least, as a share of their largest magnitude."""
     onnx: Callable[[Any, Setting, Path], Any]
     """Returns the model in this precision; it may change the float32 one it is given, and write to the folder."""
+    activation_bits: int = 8
+    """What calibrated ranges are made for."""
     tflite: Callable[[bytes, Setting], bytes] | None = None
     """Returns the float32 TFLite file in this precision; None where TensorFlow's converter writes it itself."""
     converter: Callable[[Any, Sequence[Array] | None], None] | None = None

@@ -28,6 +28,7 @@ INT16X8 = Precision(
     needs_calibration=True,
     budget=Budget(min_snr_db=15, min_cosine=0.98),
     golden_floor=2e-2,
+    activation_bits=16,
     tflite=_tflite,
     onnx=_onnx,
     options=frozenset({"granularity", "symmetric", "reduce_range", "io", "ranges", "float_operators", "float_layers"}),
