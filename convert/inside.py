@@ -124,7 +124,9 @@ class _TFLiteInside:
             raise _refusal(error) from error
         self._inputs = {detail["name"]: detail for detail in self._interpreter.get_input_details()}
         self.outputs = tuple(detail["name"] for detail in self._interpreter.get_output_details())
-        self.rows = next((int(detail["shape"][0]) for detail in self._inputs.values() if len(detail["shape"])), 1)
+        self.rows: int | None = next(
+            (int(detail["shape"][0]) for detail in self._inputs.values() if len(detail["shape"])), 1
+        )
         operators = self._interpreter._get_ops_details()
         made = {int(index) for operator in operators for index in operator["outputs"] if index >= 0}
         self._made = [

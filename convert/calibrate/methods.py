@@ -139,11 +139,12 @@ _METHODS: dict[Method, Callable[[Histogram, bool, int], Range]] = {
 
 
 def _magnitudes(histogram: Histogram) -> tuple[Array, Array]:
-    """Counts of magnitudes, and the edges of their bins from 0: both signs have bins of one width."""
+    """Counts of magnitudes up to the largest, and the edges of their bins from 0."""
     edges = histogram.edges
     width = edges[1] - edges[0]
     places = np.rint(edges[:-1] / width).astype(np.int64)
     folded = np.bincount(np.where(places < 0, -places - 1, places), weights=histogram.counts)
+    folded = folded[: int(max(abs(histogram.lowest), abs(histogram.highest)) / width) + 1]
     return folded, np.arange(len(folded) + 1) * width
 
 
