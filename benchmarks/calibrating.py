@@ -40,12 +40,14 @@ with zipfile.ZipFile(folder + "/samples.npz", "w") as archive, archive.open("x.n
 
 _OPEN = """
 import json, sys, time
+from types import SimpleNamespace
+import edgepack
 from edgepack.convert.precisions import PRECISIONS
 from edgepack.convert.calibrate import observe, open_stream
 from edgepack.convert.quantizer import prepared
-from edgepack.convert.source import open_source
 folder, file_format, method = sys.argv[1:4]
-source = open_source(folder + "/model.keras")
+with edgepack.load(f"{folder}/model.{file_format}", threads=1) as session:
+    source = SimpleNamespace(inputs=session.inputs, outputs=session.outputs)  # all that samples are held against
 with open(f"{folder}/model.{file_format}", "rb") as file:
     data = file.read()
 if file_format == "onnx":
@@ -189,17 +191,12 @@ def measure(samples: int, exact_samples: int) -> dict[str, Any]:
     Raises:
         EdgepackError: A process failed; the message has what it printed last.
     """
-    memory, errors = [], []
     with tempfile.TemporaryDirectory() as name:
         _prepare(name, 224, samples, "1.0")
-        for file_format in FORMATS:
-            for method in METHODS:
-                memory.append({"format": file_format, "method": method, **_child(_MEMORY, name, file_format, method)})
+        memory = _each(_MEMORY, name)
     with tempfile.TemporaryDirectory() as name:
         _prepare(name, 96, exact_samples, "0.35")
-        for file_format in FORMATS:
-            for method in METHODS:
-                errors.append({"format": file_format, "method": method, **_child(_ERROR, name, file_format, method)})
+        errors = _each(_ERROR, name)
     return {"device": this_device().cpu, "model": "MobileNetV2, random weights", "memory": memory, "errors": errors}
 
 
@@ -210,9 +207,13 @@ def _prepare(folder: str, size: int, samples: int, alpha: str) -> None:
         _run(["-m", "edgepack", "convert", f"{folder}/model.keras", "-o", f"{folder}/model.{file_format}"])
 
 
-def _child(script: str, *arguments: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(_run(["-c", script, *arguments]).splitlines()[-1])
-    return found
+def _each(script: str, folder: str) -> list[dict[str, Any]]:
+    """What a script says of each format and method, in a process of its own."""
+    return [
+        {"format": one, "method": method, **json.loads(_run(["-c", script, folder, one, method]).splitlines()[-1])}
+        for one in FORMATS
+        for method in METHODS
+    ]
 
 
 def _run(command: list[str]) -> str:

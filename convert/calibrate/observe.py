@@ -69,7 +69,7 @@ def observe(file_format: str, data: bytes, stream: Stream, rows: int) -> Statist
         inside = open_inside(file_format, data, floats=True)
         size = _fitting(inside, stream) if inside.rows is None else rows
         most = max(1, _COUNTED // stream.count)
-        for number, batch in enumerate(stream.batches(size)):
+        for number, batch in enumerate(stream.batches(size, fill=inside.rows is not None)):
             _add(found, batch.items(), most * size, number)
             _add(found, inside.run(batch), most * size, number)
     except EngineError as error:

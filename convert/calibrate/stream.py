@@ -77,10 +77,12 @@ class Stream:
         """All samples, as many rows at a time as they come in."""
         return map(self._lift, self._open_pieces())
 
-    def batches(self, rows: int) -> Iterator[Rows]:
-        """All samples, exactly `rows` at a time; a batch that would be smaller is filled up with its last row.
+    def batches(self, rows: int, *, fill: bool = True) -> Iterator[Rows]:
+        """All samples, `rows` at a time; rows of different sizes are never in one batch.
 
-        Rows of different sizes are never in one batch.
+        Args:
+            rows: How many make a batch.
+            fill: Whether a batch that would be smaller is filled up with its last row, for what takes so many alone.
 
         Raises:
             DataError: Another pass gave another number of samples.
@@ -89,7 +91,7 @@ class Stream:
         waiting: dict[str, Array] = {}
         for piece in self.pieces():
             if waiting and not _alike(waiting, piece.inputs):
-                yield _filled(waiting, rows)
+                yield _filled(waiting, rows) if fill else waiting
                 waiting = {}
             waiting = _appended(waiting, piece.inputs)
             held = _held(waiting)
@@ -100,7 +102,7 @@ class Stream:
             seen += len(piece)
             self._tell(seen)
         if waiting:
-            yield _filled(waiting, rows)
+            yield _filled(waiting, rows) if fill else waiting
         if "survey" in vars(self) and seen != self.survey.count:
             raise DataError(
                 f"the calibration data gave {self.survey.count:,} samples the first time and {seen:,} the next: "
