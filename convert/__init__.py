@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from edgepack.convert.build import convert_model
     from edgepack.convert.report import Report
+    from edgepack.convert.search import Search
 
-__all__ = ["Report", "convert_model"]
+__all__ = ["Report", "Search", "convert_model"]
 
-_HOMES = {"Report": "report", "convert_model": "build"}
+_HOMES = {"Report": "report", "Search": "search", "convert_model": "build"}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,13 +19,16 @@ from edgepack.convert.cards import about_file, find_card
 from edgepack.convert.layer_files import look_at_built
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.options import Options, make_options
-from edgepack.convert.packing import Built, check_bare, write
+from edgepack.convert.packing import Built, check_bare, result_of, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
 from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.rounding import movement
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.search import Search
+from edgepack.convert.search.conversion import find_best
+from edgepack.convert.search.store import check_folder
 from edgepack.convert.shapes import Shapes
 from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
@@ -43,7 +46,17 @@ _GOLDENS = 4
 _LATENCY_SECONDS = 0.5  # a round, a variant
 _RANDOM_SAMPLES = 64
 _MOST_JUDGED, _MOST_JUDGED_BYTES = 1_000, 64_000_000  # of the calibration samples, where there are no others
-_LIBRARIES = ("edgepack", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "ai-edge-litert", "numpy")
+_LIBRARIES = (
+    "edgepack",
+    "tensorflow",
+    "keras",
+    "tf2onnx",
+    "onnx",
+    "onnxruntime",
+    "ai-edge-litert",
+    "litert-quantizer",
+    "numpy",
+)
 
 Progress = Callable[[int, str], None]
 
@@ -60,6 +73,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     evaluation: Given | None = None,
     max_drop: float | None = None,
     options: Options | Mapping[str, Any] | None = None,
+    search: Search | None = None,
     batch: int | str = "auto",
     input_shapes: Shapes | None = None,
     opset: int | None = None,
@@ -83,8 +97,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             for microcontrollers, with a `.cc` beside it.
         targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name; `"c-array"` asks for
             a `.h`.
-        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, and int8
-            for a `.h`.
+        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, int8 for a
+            `.h`, and all where the best is searched for.
         calibration: Real samples for precisions with calibrated ranges: a `.npz` file, a folder of images that the
             card's steps read, arrays by input name, or a function that returns an iterator of rows or batches. They
             are gone through a few at a time.
@@ -96,6 +110,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
         options: What the precisions leave open: `convert.options.Options`, or a dict of its fields. Without `io`,
             a dict means int8 for a `.h`.
+        search: Try what these precisions and options leave open, time it here, and keep the best: the pack gets
+            float32 and the Pareto front, a bare file is the chosen one. Options that are not at their default stay.
         batch: `"auto"` (ONNX any number of rows, TFLite 1), `"dynamic"`, or a number of rows.
         input_shapes: Sizes for free axes, by input name: `{"image": (1, 96, 96, 1)}`, None where an axis stays free; a
             bare tuple for a model of one input. The first size is the batch.
@@ -124,14 +140,18 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         OutputError: `output` exists already, or cannot be written.
         ModelError, UnsafeModelError, MissingFileError: The model cannot be read.
         DataError: The samples do not fit the model, or none were given where they are needed.
-        ConvertError: No file was right; the message has every reason. Whatever was at `output` is as it was.
+        ConvertError: No file was right, or a search found none that meets its budgets; the message has every reason,
+            or the best that was found. Whatever was at `output` is as it was.
     """
     asked = options if isinstance(options, Options) else make_options(**{**micro.defaults(output), **(options or {})})
     plan = make_plan(
-        output, targets, precisions, batch, input_shapes,
+        output, targets, precisions, batch, input_shapes, searched=search is not None,
         options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,
     )  # fmt: skip
-    _check_asked(plan, max_drop, calibrated=calibration is not None)
+    _check_asked(plan, max_drop, calibrated=calibration is not None or search is not None)
+    if search:
+        search.check()
+        check_folder(output)
     notes: list[str] = []
     with process.converter() as converter:
         converter.start()  # it imports TensorFlow while this process does
@@ -156,8 +176,16 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         source = lifted.rest if lifted else source
         outputs = source.outputs
         States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
-        built = list(_build(plan, source, calibrating, question, tools, progress))
-    results = _with_latency(built, judged)
+        provenance = _provenance(plan, card, calibrating, judged, seed) | _origin(model, lifted)
+        hunted = None
+        if search is not None:
+            hunted = find_best(
+                plan, source, calibrating, question, tools, asked=(search, asked), provenance=provenance,
+                progress=progress,
+            )  # fmt: skip
+            provenance["search"] = hunted.findings.provenance()
+        built = list(hunted.built if hunted else _build(plan, source, calibrating, question, tools, progress))
+    results = hunted.results if hunted else _with_latency(built, judged)
     if progress:
         progress(len(built), "each layer")
     looked = look_at_built(built, tools.writers, judged, notes)
@@ -173,15 +201,18 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         max_drop=question.max_drop,
         notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
-        provenance=_provenance(plan, card, calibrating, judged, seed) | _origin(model, lifted),
+        provenance=provenance,
         states=states,
         layers=looked,
         warnings=_warnings(plan, calibrating, judged if evaluation is not None else None, outputs, tools.about),
+        search=hunted.findings if hunted else None,
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
     c_array = write(plan, report, question, built, card, lifted, force=force)
+    if hunted:
+        hunted.store.finish()
     return msgspec.structs.replace(report, c_array=c_array)
 
 
@@ -284,18 +315,7 @@ def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
             strict=True,
         )
     )
-    return tuple(
-        Result(
-            variant=one.variant, format=one.format, precision=one.precision, size_bytes=len(one.data),
-            parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
-            tensor_bytes=one.proof.census.tensor_bytes if one.proof.census else {},
-            operators=one.proof.census.operators if one.proof.census else {},
-            standard=one.proof.census.standard if one.proof.census else "",
-            engine=one.proof.engine, undelegated=one.proof.undelegated, options=one.options.said(),
-            p50_us=timings[one.variant].p50_us if one.variant in timings else None,
-        )
-        for one in built
-    )  # fmt: skip
+    return tuple(result_of(one, timings[one.variant].p50_us if one.variant in timings else None) for one in built)
 
 
 def _laps(calls: Sequence[Callable[[], object]]) -> int:

@@ -34,6 +34,13 @@ def convert(  # noqa: PLR0913 - one option each
     seed: int = 0,
     evaluation: Path | None = None,
     max_drop: float | None = None,
+    search: Switch = False,
+    budget: str = "5min",
+    max_size: str | None = None,
+    max_latency: str | None = None,
+    aim: str = "latency",
+    keep: str = "front",
+    threads: int = 1,
     granularity: str = "per-channel",
     activations: str = "auto",
     symmetric: Switch = False,
@@ -66,7 +73,7 @@ def convert(  # noqa: PLR0913 - one option each
         output: A .edgepack file, a folder (ends with a slash), one bare .tflite or .onnx file, or a .h file: C++ source
             for TFLite-Micro, with a .cc file beside it.
         precision: Separated by commas: float32, float16, weight_int8, dynamic_int8, int8, int16x8, weight_int4; "all"
-            is each of them. By default float32; int8 for a .h file.
+            is each of them. By default float32; int8 for a .h file, and all with --search.
         target: Formats in a pack, separated by commas: tflite, onnx. c-array is a .h file.
         calibration: Real samples, which int8 and int16x8 need: a .npz file of tensors by input name, a folder of
             images that the card's steps read, or recipe:NAME for those of a recipe.
@@ -75,6 +82,15 @@ def convert(  # noqa: PLR0913 - one option each
         evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
             a point. By default 0.01 of the task metric.
+        search: Try precisions, options and what stays in float, prove and time each on this machine, and keep the
+            best: float32 and the Pareto front over latency, size and accuracy, or the one chosen file. What was tried
+            is kept in NAME.search, so that a search that was stopped goes on.
+        budget: How long --search may take, as 5min or 90s.
+        max_size: The largest file that --search may choose, as 200kB.
+        max_latency: The longest median time of one row that --search may choose, as 5ms or 800us.
+        aim: What --search looks for: latency (never slower than float32), or size.
+        keep: What --search puts into a pack: front, or all files that are right, for 'edgepack choose' on the device.
+        threads: How many threads --search times files with.
         granularity: One scale for each output channel of the weights (per-channel), or one for all (per-tensor).
         activations: What flows between int8 operators: uint8, int8, or auto, which is the faster in the format.
         symmetric: Put the zero point of activations in the middle of their range.
@@ -104,16 +120,21 @@ def convert(  # noqa: PLR0913 - one option each
     """
     from edgepack.convert.build import convert_model
     from edgepack.convert.report import report_paths, write_reports
+    from edgepack.convert.search.cli import asked_for, pieces_of, show_findings, told
 
     pages = report_paths(output)
     if not force:
         for page in pages:
             check_output(page)
-    with console.progress("converting", total=_pieces(precision, target)) as advance:
+    wanted = asked_for(
+        search=search, budget=budget, max_size=max_size, max_latency=max_latency, aim=aim, keep=keep, threads=threads
+    )
+    pieces = pieces_of(target) if wanted else _pieces(precision, target)
+    with told(output, searched=search), console.progress("converting", total=pieces) as advance:
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=_calibration(calibration, seed),
             calibration_samples=calibration_samples, seed=seed, evaluation=evaluation,
-            max_drop=max_drop, options={
+            max_drop=max_drop, search=wanted, options={
                 "granularity": granularity, "activations": activations, "symmetric": symmetric,
                 "reduce_range": reduce_range, "ranges": ranges, "float_layers": keep_float,
                 **({"io": io} if io else {}),
@@ -121,20 +142,23 @@ def convert(  # noqa: PLR0913 - one option each
             min_onnxruntime=min_onnxruntime, lift_all=lift, states=_pairs(state), name=name, card=card,
             signature=signature, custom=custom, unsafe_lambda=unsafe_lambda, force=force, progress=advance,
         )  # fmt: skip
-        advance(len(report.results))
+        advance(pieces)
     _warn(report.warnings)
     written = write_reports(report, pages, console.note)
     if json:
         console.show_json_bytes(report.to_json())
         return 0
-    _show(report, standards=bool(opset or min_onnxruntime), notes=explain)
+    if report.search:
+        show_findings(report.search)
+    _show(report, explain=explain, with_standard=bool(opset or min_onnxruntime))
     outputs = (report.c_array.header, report.c_array.source) if report.c_array else (report.output,)
     for path in (*outputs, *map(str, written)):
         console.show(f"wrote {path}")
     return 0
 
 
-def _show(report: "Report", *, standards: bool, notes: bool) -> None:
+def _show(report: "Report", *, explain: bool, with_standard: bool) -> None:
+    """Print the table of all files, and what else was asked about them."""
     from edgepack.convert.report import COLUMNS
 
     console.show_table(
@@ -143,12 +167,12 @@ def _show(report: "Report", *, standards: bool, notes: bool) -> None:
     for one in report.results:
         if one.delegation != "–":
             console.show(f"{one.variant} fully delegated to XNNPACK: {one.delegation}")
-        if one.standard and standards:
+        if one.standard and with_standard:
             console.show(f"{one.variant} reads {one.standard}")
     console.show(f"Compared on {report.sample_count:,} samples: {report.samples}")
     for line in report.c_array.lines() if report.c_array else ():
         console.show(line)
-    if notes:
+    if explain:
         for line in report.notes or ("every layer was exported as it is",):
             console.show(line)
 

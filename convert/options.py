@@ -13,6 +13,8 @@ Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 METHODS: tuple[Method, ...] = get_args(Method)
 
+_MOST_NAMED = 2
+
 
 class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How a file is quantized, beyond its precision.
@@ -51,10 +53,15 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             *(["reduced"] if self.reduce_range else []),
             *(["io-int8"] if self.io != "float32" else []),
             *([self.ranges] if self.ranges != "minmax" else []),
-            *(["but-" + "-".join(self.float_operators or ("none",))] if self.float_operators is not None else []),
+            *([_but(self.float_operators)] if self.float_operators is not None else []),
             *([f"kept{len(self.float_layers)}"] if self.float_layers else []),
         ]
         return "-".join(words).lower()
+
+
+def _but(operators: tuple[str, ...]) -> str:
+    """Names files too, so that many operators are counted only."""
+    return f"but-{'-'.join(operators or ('none',))}" if len(operators) <= _MOST_NAMED else f"but{len(operators)}kinds"
 
 
 def make_options(**given: object) -> Options:

@@ -11,7 +11,7 @@ from edgepack.convert.options import Options
 from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import find
 from edgepack.convert.prove import Proof, Question
-from edgepack.convert.report import Report
+from edgepack.convert.report import Report, Result
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import (
     FORMAT_VERSION,
@@ -39,6 +39,18 @@ class Built:
     options: Options
     data: bytes
     proof: Proof
+
+
+def result_of(one: Built, p50_us: float | None) -> Result:
+    """What the report says of a file, with its latency where it was measured."""
+    census = one.proof.census
+    return Result(
+        variant=one.variant, format=one.format, precision=one.precision, size_bytes=len(one.data),
+        parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
+        tensor_bytes=census.tensor_bytes if census else {}, operators=census.operators if census else {},
+        standard=census.standard if census else "", engine=one.proof.engine, undelegated=one.proof.undelegated,
+        options=one.options.said(), p50_us=p50_us,
+    )  # fmt: skip
 
 
 def check_bare(plan: Plan, lifted: Lifted | None) -> None:

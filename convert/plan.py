@@ -50,12 +50,13 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     batch: int | str,
     input_shapes: Shapes | None = None,
     *,
+    searched: bool = False,
     options: Options | None = None,
     opset: int | None = None,
     min_onnxruntime: str | None = None,
     force: bool,
 ) -> Plan:
-    """Check what was asked; the arguments are those of `convert_model`.
+    """Check what was asked; the arguments are those of `convert_model`, and whether the best is searched for.
 
     Raises:
         UnknownNameError: A target or a precision that there is none of.
@@ -63,7 +64,8 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
         OutputError: The output exists already, cannot be written, or its name does not say what to write.
     """
     c_array = micro.is_c_array(output)
-    targets, precisions = _several(targets), _several(precisions or ("int8" if c_array else "float32"))
+    usual = "all" if searched else "int8" if c_array else "float32"
+    targets, precisions = _several(targets), _several(usual if precisions is None else precisions)
     if "all" in precisions:
         precisions = tuple(PRECISIONS)
     for target in targets:
@@ -85,7 +87,7 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     path = check_pack_output(output, force=force)
     endings = {ending: name for name, ending in FORMATS.items()} | {micro.SUFFIX: "tflite"}
     bare = None if as_folder else endings.get(path.suffix)
-    if bare and len(chosen) > 1:
+    if bare and len(chosen) > 1 and not searched:
         raise InputError(f"{path.name} holds one file; give one precision, or write a pack: -o {path.stem}.edgepack")
     if not bare and not as_folder and path.suffix != ".edgepack":
         raise OutputError(

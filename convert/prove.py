@@ -90,7 +90,7 @@ def prove(file_format: str, data: bytes, precision: Precision, question: Questio
         return Proof((*reasons, str(error)), found, engine=engine)
     metric = _metric(question, outputs)
     reasons += parity.failures(question.allowed(precision.budget))
-    reasons += _drop(question.max_drop, parity, metric)
+    reasons += drop_reasons(question.max_drop, parity, metric)
     return Proof(
         tuple(reasons), found, parity, metric, _golden_tolerance(precision, question, outputs),
         session.engine.description, getattr(opened, "undelegated", ()), session,
@@ -160,7 +160,7 @@ def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:
     )
 
 
-def _drop(max_drop: float | None, parity: Parity, metric: Metric | None) -> list[str]:
+def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) -> list[str]:
     """Why the file loses more than was allowed; empty when it does not."""
     if max_drop is None:
         return []

@@ -11,6 +11,8 @@ from edgepack import page, plots
 from edgepack.convert import layer_pages
 from edgepack.convert.layers import LayerReport
 from edgepack.convert.micro.array import CArray
+from edgepack.convert.search.findings import Findings
+from edgepack.convert.search.shown import sections_of
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import Metric
@@ -95,6 +97,8 @@ class Report(msgspec.Struct, frozen=True):
     """What was written for a microcontroller."""
     warnings: tuple[str, ...] = ()
     """What speaks against the calibration samples, a sentence each."""
+    search: Findings | None = None
+    """Every trial, where the best was searched for; `results` are those that were kept."""
 
     @property
     def passed(self) -> tuple[Result, ...]:
@@ -127,6 +131,7 @@ class Report(msgspec.Struct, frozen=True):
         )
         sections: list[page.Section] = [
             *([page.Notes("Warnings", self.warnings)] if self.warnings else []),
+            *(sections_of(self.search) if self.search else ()),
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
             page.Facts("Tensors", self._tensors()),

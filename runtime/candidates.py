@@ -7,7 +7,7 @@ from edgepack.runtime.errors import EngineError, MissingExtraError, PackError, U
 from edgepack.runtime.manifest import Variant
 
 # Without a measurement the closest file is the sound one: small and quantized files are not always faster.
-_PREFERENCE = ("float32", "float16", "weight_int8", "int8", "dynamic_int8")
+_PREFERENCE = ("float32", "float16", "weight_int8", "int8", "dynamic_int8", "int16x8", "weight_int4")
 
 
 class Candidate(msgspec.Struct, frozen=True):

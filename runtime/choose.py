@@ -36,8 +36,8 @@ _ROUNDS = 4
 _MOST_LAPS = 400
 _BEHIND = 1.5  # times the best: who is slower leaves after the first round
 _CLOSE = 1.3  # in later rounds: one process tells no more of a small net
-_NOISY = 0.25
-_TOO_NOISY = 1.0
+NOISY = 0.25
+TOO_NOISY = 1.0
 _FINAL_ROUNDS = 4  # with each of the processes of a finalist
 _FINAL_PROCESSES = 3  # where a process's memory lies makes small nets faster or slower by a tenth
 _FINALISTS = 5
@@ -142,13 +142,13 @@ def choose(  # noqa: PLR0913 - keyword-only, each an independent choice of the u
         )
     winner = best[0].measured(rows)
     measured = [winner, *(one for one in measured if one.way != winner.way)]
-    noise = _noise(winner)
+    apart = noise(winner.rounds_us)
     choice = Choice(
         str(path), objective, winner.way, dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         this_device().fingerprint, rows, (*measured, *(one for one in contest.out if one.p50_us is None), *rejected),
-        noise, _warnings(noise, measured, objective),
+        apart, _warnings(apart, measured, objective),
     )  # fmt: skip
-    if remember and noise < _TOO_NOISY:
+    if remember and apart < TOO_NOISY:
         choices.remember(manifest, choice)
     return choice
 
@@ -324,21 +324,21 @@ def _order(one: Measurement, objective: str) -> tuple[float, float]:
     return (first.get(objective, latency), latency)
 
 
-def _noise(winner: Measurement) -> float:
-    rounds = winner.rounds_us
-    return (max(rounds) - min(rounds)) / statistics.median(rounds) if len(rounds) > 1 else 0.0
+def noise(rounds_us: Sequence[float]) -> float:
+    """How far rounds of the same way are apart, as a share of their median."""
+    return (max(rounds_us) - min(rounds_us)) / statistics.median(rounds_us) if len(rounds_us) > 1 else 0.0
 
 
-def _warnings(noise: float, measured: Sequence[Measurement], objective: str) -> tuple[str, ...]:
+def _warnings(apart: float, measured: Sequence[Measurement], objective: str) -> tuple[str, ...]:
     """What to know before the choice is trusted."""
-    return tuple(_told(noise, measured, objective))
+    return tuple(_told(apart, measured, objective))
 
 
-def _told(noise: float, measured: Sequence[Measurement], objective: str) -> Iterator[str]:
-    if noise >= _TOO_NOISY:
-        yield f"this machine is too busy to tell: rounds of the same way differ by {noise:.0%}; nothing is remembered"
-    elif noise >= _NOISY:
-        yield f"this machine is busy: rounds of the same way differ by {noise:.0%}; choose again when it is not"
+def _told(apart: float, measured: Sequence[Measurement], objective: str) -> Iterator[str]:
+    if apart >= TOO_NOISY:
+        yield f"this machine is too busy to tell: rounds of the same way differ by {apart:.0%}; nothing is remembered"
+    elif apart >= NOISY:
+        yield f"this machine is busy: rounds of the same way differ by {apart:.0%}; choose again when it is not"
     if len(measured) > 1 and objective in {"latency", "p90", "throughput"}:
         first, second = (_order(one, objective)[0] for one in measured[:2])
         if second < 1.03 * first:

@@ -47,13 +47,14 @@ _CONTROL = re.compile(r"[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  #
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A bubble: where, how large (its area grows with `size`), and in whose colour."""
+    """A bubble: where, how large (its area grows with `size`), in whose colour, and with a ring of so many points."""
 
     label: str
     x: float
     y: float
     size: float = 1.0
     group: str = ""
+    ring: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ def scatter(points: Sequence[Point], *, x_label: str, y_label: str, title: str =
         axes = figure.add_subplot()
         for point, area in sorted(zip(shown, areas, strict=True), key=lambda pair: -pair[1]):  # small ones on top
             axes.scatter([point.x], [point.y], s=area, color=colours[point.group], alpha=0.75, linewidths=0)
+            if point.ring:
+                axes.scatter([point.x], [point.y], s=area, facecolors="none", edgecolors=_INK, linewidths=point.ring)
         axes.margins(x=0.12, y=0.16)
         axes.grid(visible=True)
         _prepare(axes, [point.x for point in shown], x_label, y_label, log_x=log_x)

@@ -1,0 +1,110 @@
+"""What a search has tried, kept beside its output: a search that was stopped goes on where it was.
+
+The folder holds `state.json`, which people can read, and the files that were written until the search is done. Trials
+count for the same model, data, options, libraries and machine alone; whatever differs or cannot be read starts anew.
+"""
+
+import contextlib
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from edgepack.convert.search.tried import Tried
+from edgepack.runtime.manifest import FORMATS
+from edgepack.runtime.pack import SUFFIX
+from edgepack.runtime.writing import check_place, write_bytes
+
+_VERSION = 1
+
+
+class _State(msgspec.Struct, frozen=True):
+    version: int
+    key: dict[str, Any]
+    """What the trials hold for."""
+    trials: tuple[Tried, ...]
+
+
+class Store:
+    """The folder of one search.
+
+    Args:
+        folder: Where it is, or will be.
+        key: What trials depend on, as JSON has it.
+        notes: Grows by a line where trials that lay there are not used.
+    """
+
+    def __init__(self, folder: Path, key: Mapping[str, Any], notes: list[str]) -> None:
+        self.folder = folder
+        self._key = msgspec.json.decode(msgspec.json.encode(key))
+        self.trials = self._read(notes)
+
+    def add(self, tried: Tried) -> None:
+        """Keep one more trial."""
+        self.trials = (*self.trials, tried)
+        self._write(self._path, msgspec.json.format(msgspec.json.encode(self._state()), indent=2) + b"\n")
+
+    def keep(self, variant: str, file_format: str, data: bytes) -> Path:
+        """Keep the file of a trial; where it lies."""
+        path = self._file(variant, file_format)
+        self._write(path, data)
+        return path
+
+    def data(self, tried: Tried) -> bytes | None:
+        """The file of a trial; None where it is not there any more, or is another."""
+        with contextlib.suppress(OSError):
+            data = self._file(tried.variant, tried.format).read_bytes()
+            if hashlib.sha256(data).hexdigest() == tried.sha256:
+                return data
+        return None
+
+    def finish(self) -> None:
+        """Remove the files: the trials stay, so that other budgets are judged without new ones."""
+        for path in self.folder.glob("*"):
+            if path != self._path:
+                path.unlink()
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / "state.json"
+
+    def _file(self, variant: str, file_format: str) -> Path:
+        return self.folder / f"{variant}{FORMATS[file_format]}"
+
+    def _write(self, path: Path, data: bytes) -> None:
+        self.folder.mkdir(exist_ok=True)
+        write_bytes(path, data)
+
+    def _state(self) -> _State:
+        return _State(_VERSION, self._key, self.trials)
+
+    def _read(self, notes: list[str]) -> tuple[Tried, ...]:
+        try:
+            state = msgspec.json.decode(self._path.read_bytes(), type=_State)
+        except FileNotFoundError:
+            return ()
+        except (OSError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:
+            notes.append(f"search: {self._path} cannot be read ({error}); it begins anew")
+            return ()
+        other = [name for name in {**state.key, **self._key} if state.key.get(name) != self._key.get(name)]
+        if state.version != _VERSION or other:
+            why = f"other {', '.join(sorted(other))}" if other else f"version {state.version}"
+            notes.append(f"search: {self._path} is of a search with {why}; it begins anew")
+            return ()
+        if state.trials:
+            notes.append(f"search: {len(state.trials)} trials of {self._path} were not done again")
+        return state.trials
+
+
+def folder_of(output: str | os.PathLike[str]) -> Path:
+    """Where the state of a search goes: `NAME.search` beside a pack, `NAME.onnx.search` beside a bare file."""
+    path = Path(output)
+    return path.with_name(f"{path.stem if path.suffix == SUFFIX else path.name}.search")
+
+
+def check_folder(output: str | os.PathLike[str]) -> Path:
+    """The folder, if it can be made and written; raises `OutputError` as `check_place` does."""
+    return check_place(folder_of(output), force=True)
