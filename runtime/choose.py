@@ -18,6 +18,7 @@ import msgspec
 
 from edgepack.runtime import candidates, choices, providers
 from edgepack.runtime.choices import OBJECTIVES, Choice, Measurement
+from edgepack.runtime.compare import Parity
 from edgepack.runtime.device import check_threads, this_device, usable_cores
 from edgepack.runtime.errors import EngineError, InputError, UnknownNameError
 from edgepack.runtime.manifest import Variant
@@ -188,7 +189,11 @@ def outside(variant: Variant, max_drop: float) -> str:
     if variant.metric is not None:
         lost = variant.metric.keras - variant.metric.value
         return "" if lost <= max_drop + 1e-12 else f"it loses {lost:.4f} of {variant.metric.name}, allowed {max_drop:g}"
-    parity = variant.parity
+    return too_far(variant.parity, max_drop)
+
+
+def too_far(parity: Parity, max_drop: float) -> str:
+    """Why a file for which there is no task metric is outside the accuracy budget; empty where it is inside."""
     if parity.snr_db >= _LEAST_SNR_DB or (parity.agreement is not None and 1 - parity.agreement <= max_drop + 1e-12):
         return ""
     agrees = "" if parity.agreement is None else f", and it agrees with Keras on {parity.agreement:.2%}"

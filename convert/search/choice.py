@@ -7,7 +7,8 @@ import msgspec
 from edgepack.convert.prove import drop_reasons
 from edgepack.convert.search.asked import Search
 from edgepack.convert.search.findings import Line
-from edgepack.convert.search.tried import LEAST_SNR_DB, Tried
+from edgepack.convert.search.tried import Tried
+from edgepack.runtime.choose import DEFAULT_DROP, too_far
 
 _SAME_TIME = 1.03  # times the fastest: files closer than that are told apart by size
 _SAME_SIZE = 1.005  # times the smallest: by quality
@@ -16,14 +17,15 @@ _SAME_SIZE = 1.005  # times the smallest: by quality
 def loses(tried: Tried, max_drop: float | None) -> tuple[str, ...]:
     """Why a file is outside the accuracy budget; empty when it is inside.
 
-    Without labels, it must come to 20 dB, and agree with Keras where `max_drop` was asked.
+    Without labels it must agree with Keras as far as `max_drop` asks; where that was not asked, or there are no
+    classes, what `choose` asks on a device stands in: 20 dB, or agreement on all but half a percent.
     """
     if tried.parity is None or tried.reasons:
         return ()
-    reasons = drop_reasons(max_drop, tried.parity, tried.metric)
-    if tried.metric is None and not tried.parity.snr_db >= LEAST_SNR_DB:
-        reasons.append(f"its signal-to-noise ratio is {tried.parity.snr_db:.1f} dB, at least {LEAST_SNR_DB:g} asked")
-    return tuple(reasons)
+    if tried.metric is not None or (max_drop is not None and tried.parity.agreement is not None):
+        return tuple(drop_reasons(max_drop, tried.parity, tried.metric))
+    reason = too_far(tried.parity, DEFAULT_DROP)
+    return (reason,) if reason else ()
 
 
 def over(latency_us: float | None, size_bytes: int, search: Search) -> tuple[str, ...]:
@@ -101,11 +103,11 @@ def sentence(best: Line, plain: Line, lines: Sequence[Line], search: Search) -> 
         lines: All trials.
         search: The budgets and the aim.
     """
-    aim = "smallest" if search.aim == "size" else "fastest"
+    best_of, better = ("smallest", "smaller") if search.aim == "size" else ("fastest", "faster")
     budgets = " inside the budgets" if search.max_size or search.max_latency_us else ""
     if best.tried.variant == plain.tried.variant:
-        return f"chosen: {figures(best)}: no other file that is right was {aim.replace('est', 'er')}{budgets}"
-    why = f"the {aim} of {sum(one.is_right for one in lines)} right files{budgets}"
+        return f"chosen: {figures(best)}: no other file that is right was {better}{budgets}"
+    why = f"the {best_of} of {sum(one.is_right for one in lines)} right files{budgets}"
     cost = (
         f"{_latency(best) / _latency(plain):.2f} of the latency and {_size(best) / _size(plain):.2f} of the size of "
         f"{plain.tried.variant}"
@@ -113,8 +115,8 @@ def sentence(best: Line, plain: Line, lines: Sequence[Line], search: Search) -> 
     lost = best.tried.lost
     if lost is not None:
         cost += f", at {max(0.0, lost):.4f} of the {best.tried.basis} lost"
-    slower = _latency(best) > _latency(plain)
-    note = "; it is slower than float32, since size was the aim" if slower else ""
+    why_slower = "size was the aim" if search.aim == "size" else "no float32 file is small enough"
+    note = f"; it is slower than float32, since {why_slower}" if _latency(best) > _latency(plain) else ""
     return f"chosen: {figures(best)}: {why}, {cost}{note}"
 
 

@@ -43,7 +43,7 @@ def told(output: str, *, searched: bool) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if searched:
+        if searched and folder_of(output).exists():
             console.note(
                 f"edgepack: what was tried is kept in {folder_of(output)}: the same command goes on from there"
             )

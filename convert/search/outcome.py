@@ -158,7 +158,7 @@ def _warnings(apart: float, best: Line, hunt: Hunt) -> Iterable[str]:
         yield f"this machine is busy: rounds of the same file differ by {apart:.0%}; search again when it is not"
     if best.tried.metric is None:
         yield (
-            f"there were no labels: {best.tried.basis} and a signal-to-noise ratio of at least 20 dB stand in for a "
+            "there were no labels: agreement with Keras, or a signal-to-noise ratio of at least 20 dB, stands in for a "
             "task metric; give --evaluation with labels to have what is lost measured"
         )
     late = sum(one.reason == "time was up" for one in hunt.untried)

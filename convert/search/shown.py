@@ -8,7 +8,7 @@ COLUMNS = ("file", "in the pack as", "latency µs", "of float32", "size kB", "qu
 
 def front_rows(findings: Findings) -> list[tuple[str, ...]]:
     """The front and float32, a row each for `COLUMNS`; the choice is the first."""
-    shown = [one for one in findings.lines if one.packed or one.on_front]
+    shown = [one for one in findings.lines if one.packed or one.on_front or one.tried.precision == "float32"]
     return [_row(one, findings) for one in _ordered(shown, findings)]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from edgepack.convert.search.tried import Tried
+from edgepack.runtime.errors import OutputError
 from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import SUFFIX
 from edgepack.runtime.writing import check_place, write_bytes
@@ -45,12 +46,15 @@ class Store:
     def add(self, tried: Tried) -> None:
         """Keep one more trial."""
         self.trials = (*self.trials, tried)
-        self._write(self._path, msgspec.json.format(msgspec.json.encode(self._state()), indent=2) + b"\n")
+        self.folder.mkdir(exist_ok=True)
+        state = _State(_VERSION, self._key, self.trials)
+        write_bytes(self._path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
 
     def keep(self, variant: str, file_format: str, data: bytes) -> Path:
         """Keep the file of a trial; where it lies."""
         path = self._file(variant, file_format)
-        self._write(path, data)
+        self.folder.mkdir(exist_ok=True)
+        path.write_bytes(data)  # a part of it is known by its digest
         return path
 
     def data(self, tried: Tried) -> bytes | None:
@@ -63,9 +67,9 @@ class Store:
 
     def finish(self) -> None:
         """Remove the files: the trials stay, so that other budgets are judged without new ones."""
-        for path in self.folder.glob("*"):
-            if path != self._path:
-                path.unlink()
+        for tried in self.trials:
+            if self.data(tried) is not None:
+                self._file(tried.variant, tried.format).unlink()
 
     @property
     def _path(self) -> Path:
@@ -73,13 +77,6 @@ class Store:
 
     def _file(self, variant: str, file_format: str) -> Path:
         return self.folder / f"{variant}{FORMATS[file_format]}"
-
-    def _write(self, path: Path, data: bytes) -> None:
-        self.folder.mkdir(exist_ok=True)
-        write_bytes(path, data)
-
-    def _state(self) -> _State:
-        return _State(_VERSION, self._key, self.trials)
 
     def _read(self, notes: list[str]) -> tuple[Tried, ...]:
         try:
@@ -106,5 +103,12 @@ def folder_of(output: str | os.PathLike[str]) -> Path:
 
 
 def check_folder(output: str | os.PathLike[str]) -> Path:
-    """The folder, if it can be made and written; raises `OutputError` as `check_place` does."""
-    return check_place(folder_of(output), force=True)
+    """The folder, if it can be made and written.
+
+    Raises:
+        OutputError: Something else has its name, or it cannot be written.
+    """
+    folder = folder_of(output)
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, and a search keeps what it tried in a folder of that name; rename it")
+    return check_place(folder, force=True)

@@ -9,9 +9,6 @@ from edgepack.convert.search.candidates import Candidate
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.manifest import Metric
 
-LEAST_SNR_DB = 20.0
-"""What a file must come to where there are no labels to tell what is lost."""
-
 
 class Tried(msgspec.Struct, frozen=True, kw_only=True):
     """One candidate that was tried."""
