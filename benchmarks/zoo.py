@@ -160,11 +160,20 @@ def measure_gains(models: Sequence[str] = MODELS) -> Gains:
     return Gains(statistics.geometric_mean(one.gain for one in found), max(one.regret for one in found), found)
 
 
+def make_model(model: str, folder: Path) -> None:
+    """Write one of the models as `model.keras`, with `calibration.npz` and `evaluation.npz`, and Keras's own exports.
+
+    Raises:
+        EdgepackError: It could not be built; the message has what was printed last.
+    """
+    _run([sys.executable, "-c", _MAKE, model, str(folder)])
+
+
 def _gain(model: str) -> Gain:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         sys.stderr.write(f"{model}: building\n")
-        _run([sys.executable, "-c", _MAKE, model, name])
+        make_model(model, folder)
         _run([
             sys.executable, "-m", "edgepack", "convert", f"{name}/model.keras", "-o", f"{name}/{model}.edgepack",
             "--precision", _PRECISIONS, "--calibration", f"{name}/calibration.npz",

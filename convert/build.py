@@ -97,8 +97,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             for microcontrollers, with a `.cc` beside it.
         targets: Formats for a pack: `"tflite"`, `"onnx"`. A bare file has the format of its name; `"c-array"` asks for
             a `.h`.
-        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, int8 for a
-            `.h`, and all where the best is searched for.
+        precisions: Keys of `convert.precisions.PRECISIONS`, or `"all"`; one for a bare file. None is float32, int8 for
+            a `.h`, and all where the best is searched for.
         calibration: Real samples for precisions with calibrated ranges: a `.npz` file, a folder of images that the
             card's steps read, arrays by input name, or a function that returns an iterator of rows or batches. They
             are gone through a few at a time.

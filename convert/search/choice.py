@@ -32,7 +32,7 @@ def over(latency_us: float | None, size_bytes: int, search: Search) -> tuple[str
     """Which budgets of size and latency a file misses."""
     reasons = []
     if search.max_size is not None and size_bytes > search.max_size:
-        reasons.append(f"{size_bytes / 1000:,.1f} kB, allowed {search.max_size / 1000:,.1f}")
+        reasons.append(f"{said(size_bytes)}, allowed {said(search.max_size)}")
     if search.max_latency_us is not None and latency_us is not None and latency_us > search.max_latency_us:
         reasons.append(f"{latency_us:,.0f} µs, allowed {search.max_latency_us:,.0f}")
     return tuple(reasons)
@@ -78,7 +78,7 @@ def nobody(lines: Sequence[Line], search: Search, max_drop: float | None, untrie
     """One line: which budgets no file meets, and the best that was found."""
     asked = [
         *([f"max_drop {max_drop:g}"] if max_drop is not None else []),
-        *([f"max_size {search.max_size / 1000:,.1f} kB"] if search.max_size is not None else []),
+        *([f"max_size {said(search.max_size)}"] if search.max_size is not None else []),
         *([f"max_latency {search.max_latency_us:,.0f} µs"] if search.max_latency_us is not None else []),
     ]
     best = nearest(lines, search)
@@ -123,7 +123,12 @@ def sentence(best: Line, plain: Line, lines: Sequence[Line], search: Search) -> 
 def figures(one: Line) -> str:
     """A file with its figures."""
     tried = one.tried
-    return f"{tried.variant} ({_latency(one):,.1f} µs, {_size(one) / 1000:,.1f} kB, {tried.basis} {tried.quality:.4g})"
+    return f"{tried.variant} ({_latency(one):,.1f} µs, {said(tried.size_bytes)}, {tried.basis} {tried.quality:.4g})"
+
+
+def said(size_bytes: int) -> str:
+    """A size as people read it."""
+    return f"{size_bytes / 1000:,.1f} kB" if size_bytes >= 1000 else f"{size_bytes} B"
 
 
 def judged(line: Line, max_drop: float | None, search: Search) -> Line:

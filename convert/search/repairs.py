@@ -32,8 +32,9 @@ Repair = Callable[[Missed], Scheme | None]
 
 def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | None) -> Tried | None:
     """The fastest file of a format that loses too much, is faster than each that is right, and was not mended yet."""
-    mine = [one for one in trials if one.format == file_format and one.of_float32 is not None]
-    mended = {one.mends for one in mine}
+    tried = [one for one in trials if one.format == file_format]
+    mended = {one.mends for one in tried}
+    mine = [one for one in tried if one.of_float32 is not None]
     right = [one.of_float32 or 0.0 for one in mine if not one.reasons and not loses(one, max_drop)]
     missed = [
         one for one in mine

@@ -1,6 +1,7 @@
 """A search for people: the table of the front, the page's plot and its table of all trials."""
 
 from edgepack import page, plots
+from edgepack.convert.search.choice import said
 from edgepack.convert.search.findings import Findings, Line
 
 COLUMNS = ("file", "in the pack as", "latency µs", "of float32", "size kB", "quality", "lost", "verdict")
@@ -82,7 +83,7 @@ def _note(findings: Findings) -> str:
     asked = findings.asked
     budgets = [
         *([f"at most {findings.max_drop:g} may be lost"] if findings.max_drop is not None else []),
-        *([f"at most {asked.max_size / 1000:,.1f} kB"] if asked.max_size is not None else []),
+        *([f"at most {said(asked.max_size)}"] if asked.max_size is not None else []),
         *([f"at most {asked.max_latency_us:,.0f} µs"] if asked.max_latency_us is not None else []),
     ]
     threads = "one thread" if asked.threads == 1 else f"{asked.threads} threads"

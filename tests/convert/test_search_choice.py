@@ -112,8 +112,8 @@ def test_what_nobody_meets_names_the_best_and_what_accuracy_would_cost() -> None
     search = Search(max_size=270)
     lines = [judged(one, 0.005, search) for one in (_PLAIN, _INT8, _line("onnx-weight_int4", 90.0, 150, 0.9))]
     said = nobody(lines, search, 0.005, untried=3)
-    assert "no file meets max_drop 0.005 and max_size 0.3 kB" in said
-    assert "the best that was found is onnx-int8 (45.0 µs, 0.3 kB, accuracy 0.97)" in said
+    assert "no file meets max_drop 0.005 and max_size 270 B" in said
+    assert "the best that was found is onnx-int8 (45.0 µs, 280 B, accuracy 0.97)" in said
     assert "onnx-weight_int4 meets the others, and accuracy 0.9000 against 0.9700 of Keras: 0.0700 lost" in said
     assert said.endswith("3 candidates were not tried: a longer --budget reaches them. Nothing was written")
 
