@@ -219,7 +219,7 @@ def test_a_model_that_gives_nan_itself_is_refused(keras: Any, tmp_path: Path) ->
     ("arguments", "error", "message"),
     [
         ({"precisions": ("int3",)}, UnknownNameError, r"unknown precision 'int3' \(known: float32, float16"),
-        ({"targets": ("coreml",)}, UnknownNameError, r"unknown target 'coreml' \(known: tflite, onnx\)"),
+        ({"targets": ("coreml",)}, UnknownNameError, r"unknown target 'coreml' \(known: tflite, onnx, c-array\)"),
         ({"precisions": ()}, InputError, "nothing to build"),
         ({"batch": 0}, InputError, "batch is 0"),
         ({"batch": "many"}, InputError, "batch is 'many'"),
