@@ -16,12 +16,13 @@ import numpy as np
 from edgepack.convert import metrics, micro, process, shapes
 from edgepack.convert.calibrate import Calibration, Stream, doubts, open_stream
 from edgepack.convert.cards import about_file, find_card
+from edgepack.convert.giving_back import Held, within_budget
 from edgepack.convert.layer_files import look_at_built
 from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.options import Options, make_options
 from edgepack.convert.packing import Built, check_bare, result_of, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
-from edgepack.convert.prove import Proof, Question, prove
+from edgepack.convert.prove import Proof, Question
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
 from edgepack.convert.rounding import movement
@@ -34,7 +35,7 @@ from edgepack.convert.source import Source, open_source
 from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.about import About
 from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError
+from edgepack.runtime.errors import ConvertError, DataError, EngineError, InputError, ModelError
 from edgepack.runtime.manifest import Card
 from edgepack.runtime.states import States
 from edgepack.runtime.tensor import Array, TensorSpec
@@ -72,6 +73,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     seed: int = 0,
     evaluation: Given | None = None,
     max_drop: float | None = None,
+    metric: str | None = None,
     options: Options | Mapping[str, Any] | None = None,
     search: Search | None = None,
     batch: int | str = "auto",
@@ -108,6 +110,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             samples are taken, and without those random ones; the report says which.
         max_drop: How much of the task metric may be lost, absolute (0.005 is half a point); without labels, of the
             agreement with Keras. None allows 0.01 of the task metric and does not judge agreement.
+        metric: What is judged: `accuracy`, `binary_accuracy`, `r2`, or `agreement` with Keras, which leaves
+            labels aside. None takes the one that fits the labels.
         options: What the precisions leave open: `convert.options.Options`, or a dict of its fields. Without `io`,
             a dict means int8 for a `.h`.
         search: Try what these precisions and options leave open, time it here, and keep the best: the pack gets
@@ -135,7 +139,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         What was built, what was left out and why, with every figure.
 
     Raises:
-        UnknownNameError: A target, a precision or a value of an option that there is none of.
+        UnknownNameError: A target, a precision, a metric or a value of an option that there is none of.
         InputError: Arguments that contradict each other, or something in `custom` that is not there.
         OutputError: `output` exists already, or cannot be written.
         ModelError, UnsafeModelError, MissingFileError: The model cannot be read.
@@ -148,6 +152,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         output, targets, precisions, batch, input_shapes, searched=search is not None,
         options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,
     )  # fmt: skip
+    metrics.check_name(metric)
     _check_asked(plan, max_drop, calibrated=calibration is not None or search is not None)
     if search:
         search.check()
@@ -172,7 +177,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
             ).telling(_telling(progress, "reading calibration samples"))
             calibrating.survey  # noqa: B018 - one pass, before any long work: a sample that does not fit is found here
         judged = _judged(evaluation, calibrating, source, lifted)
-        question = _question(source, judged, lifted, max_drop)
+        question = _question(source, judged, lifted, max_drop, metric)
         source = lifted.rest if lifted else source
         outputs = source.outputs
         States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
@@ -228,19 +233,31 @@ def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> Non
         )
 
 
-def _question(source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None) -> Question:
+def _question(
+    source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None, metric: str | None = None
+) -> Question:
     """What every file is held against: the Keras model's own answers on the samples."""
     try:
         outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
     except ModelError as error:
         raise ModelError(f"{error}; {hint}" if (hint := shapes.hint(source)) else str(error)) from error
     _check_reference(outputs)
-    metrics.pick(judged.labels, outputs)  # labels that fit no metric are refused before anything is built
-    allowed = DEFAULT_DROP if max_drop is None and judged.labels else max_drop
+    # Labels that do not fit are refused before anything is built.
+    picked = metrics.pick(judged.labels, outputs, metric)
+    allowed = DEFAULT_DROP if max_drop is None and picked else max_drop
     converted = lifted.rest if lifted else source
     stretched = shapes.stretched(converted, judged.inputs)
     moved = movement(converted, judged.inputs)
-    return Question(judged, outputs, _golden_rows(outputs), allowed, stretched, moved)
+    return Question(
+        judged,
+        outputs,
+        _golden_rows(outputs),
+        allowed,
+        stretched,
+        give_back=max_drop is not None,
+        metric=metric,
+        movement=moved,
+    )
 
 
 def _judged(evaluation: Given | None, calibrating: Stream | None, source: Source, lifted: Lifted | None) -> Samples:
@@ -291,16 +308,24 @@ def _build(
                     writer = tools.writers[target] = WRITERS[target](plan, source, stream, tools)
                 if writer is None:
                     raise ConvertError(refusal)
-                data = writer(scheme)
-                proof = prove(target, data, scheme.precision, question)
-            except (ConvertError, ModelError) as error:
+                held = within_budget(writer, scheme, question, tell=partial(_tell, progress, done, variant))
+            except (ConvertError, EngineError, ModelError) as error:
                 refusal = refusal or ("" if writer else str(error))
-                data, proof = b"", Proof((str(error),))
-            if hint and target == "tflite" and proof.parity is None:  # it could not be written, or not be run
-                proof = replace(proof, reasons=(*proof.reasons, hint))
-            yield Built(variant, target, scheme.precision.name, scheme.options, data, proof)
+                held = Held(scheme.options, b"", Proof((str(error),)))
+            if hint and target == "tflite" and held.proof.parity is None:  # it could not be written, or not be run
+                held = replace(held, proof=replace(held.proof, reasons=(*held.proof.reasons, hint)))
+            tools.notes.extend(held.notes)
+            yield Built(
+                variant, target, scheme.precision.name, held.options, held.data, held.proof, held.trials,
+                held.sensitivities,
+            )  # fmt: skip
             done += 1
         tools.converter.give_back()
+
+
+def _tell(progress: Progress | None, done: int, variant: str, text: str) -> None:
+    if progress:
+        progress(done, f"{variant}: {text}")
 
 
 def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:

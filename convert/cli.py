@@ -34,6 +34,7 @@ def convert(  # noqa: PLR0913 - one option each
     seed: int = 0,
     evaluation: Path | None = None,
     max_drop: float | None = None,
+    metric: str | None = None,
     search: Switch = False,
     budget: str = "5min",
     max_size: str | None = None,
@@ -81,7 +82,10 @@ def convert(  # noqa: PLR0913 - one option each
         seed: Which calibration samples are drawn; of a recipe, the seed of its training.
         evaluation: A .npz file of samples by input name, and labels by output name, that every file is judged on.
         max_drop: How much of the task metric (without labels: of the agreement with Keras) may be lost; 0.005 is half
-            a point. By default 0.01 of the task metric.
+            a point. By default 0.01 of the task metric. Where it is given, a quantized file that loses more is helped:
+            other ranges and scales are tried, and the worst layers given back float, until it holds.
+        metric: accuracy, binary_accuracy, r2, or agreement (with Keras, whatever the labels); by default the one that
+            fits the labels.
         search: Try precisions, options and what stays in float, prove and time each on this machine, and keep the
             best: float32 and the Pareto front over latency, size and accuracy, or the one chosen file. What was tried
             is kept in NAME.search, so that a search that was stopped goes on.
@@ -134,7 +138,7 @@ def convert(  # noqa: PLR0913 - one option each
         report = convert_model(
             model, output, targets=target, precisions=precision, calibration=_calibration(calibration, seed),
             calibration_samples=calibration_samples, seed=seed, evaluation=evaluation,
-            max_drop=max_drop, search=wanted, options={
+            max_drop=max_drop, metric=metric, search=wanted, options={
                 "granularity": granularity, "activations": activations, "symmetric": symmetric,
                 "reduce_range": reduce_range, "ranges": ranges, "float_layers": keep_float,
                 **({"io": io} if io else {}),

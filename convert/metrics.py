@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgepack.runtime.errors import DataError
-from edgepack.runtime.tensor import Array
+from edgepack.runtime.errors import DataError, UnknownNameError
+from edgepack.runtime.tensor import Array, describe
 
 # name -> function of (outputs (samples, …), labels (samples, …)); in all of them more is better
 _METRICS: dict[str, Callable[[Array, Array], float]] = {
@@ -19,19 +19,58 @@ _METRICS: dict[str, Callable[[Array, Array], float]] = {
 }
 
 
-def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[str, str] | None:
-    """The first labelled output and the metric that fits it; None where nothing is labelled.
+AGREEMENT = "agreement"
+"""The metric that takes no labels: the share of rows with the winner that Keras has. It is what is left without labels;
+asked for by name, labels are left aside."""
+
+NAMES = (*_METRICS, AGREEMENT)
+
+
+def check_name(asked: str | None) -> None:
+    """Raise `UnknownNameError` for a metric that there is none of."""
+    if asked is not None and asked not in NAMES:
+        raise UnknownNameError("metric", asked, NAMES)
+
+
+def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array], asked: str | None = None) -> tuple[str, str] | None:
+    """The first labelled output and its metric; None where nothing is labelled, or `agreement` was asked for.
 
     Class numbers against scores make `accuracy`, 0 and 1 against one score `binary_accuracy`, values `r2` (the
     coefficient of determination).
 
+    Args:
+        labels: By output name, `(samples, …)`.
+        outputs: The model's own, by name, `(samples, …)`.
+        asked: One of `NAMES`; None takes the one that fits.
+
     Raises:
-        DataError: The labels fit none of them.
+        DataError: The labels fit no metric, or not the one that was asked for, or there are none for it.
+        UnknownNameError: No metric is called so.
     """
+    check_name(asked)
+    if asked == AGREEMENT:
+        return None
     if not labels:
+        if asked is not None:
+            raise DataError(
+                f"metric {asked} compares with labels, and the evaluation data holds none: add them under the name of "
+                f"an output ({', '.join(map(repr, outputs))}), or ask for metric {AGREEMENT}"
+            )
         return None
     name = next(iter(labels))
-    wanted, got = labels[name], outputs[name]
+    fitting = _fitting(name, labels[name], outputs[name])
+    if asked is None or asked == fitting:
+        return name, fitting
+    if asked == "r2" and labels[name].size == outputs[name].size:
+        return name, asked  # numbers all the same: what fits better was not wanted
+    raise DataError(
+        f"metric {asked} does not fit output {name!r} of shape {describe(outputs[name].shape)} with "
+        f"{labels[name].dtype} labels of shape {describe(labels[name].shape)}; {fitting} does"
+    )
+
+
+def _fitting(name: str, wanted: Array, got: Array) -> str:
+    """The metric that fits these labels; raises `DataError` where none does."""
     classes = got.shape[-1] if got.ndim > 1 else 1
     whole = wanted.dtype.kind in "biu"
     if whole and wanted.size == len(got) and classes > 1 and got.ndim == 2:
@@ -40,7 +79,7 @@ def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[str
             raise DataError(
                 f"the labels of {name!r} go from {low} to {high}; the model has {classes} classes (0 to {classes - 1})"
             )
-        return name, "accuracy"
+        return "accuracy"
     if whole and classes > 1 and wanted.shape == got.shape and (wanted.sum(axis=-1) == 1).all():
         raise DataError(f"the labels of {name!r} are one-hot rows; give class numbers: labels.argmax(axis=-1)")
     if wanted.dtype.kind == "f" and classes > 1 and wanted.shape == (len(got),) and got.ndim == 2:
@@ -48,9 +87,9 @@ def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array]) -> tuple[str
             f"the labels of {name!r} are {wanted.dtype} numbers; class numbers are integers: labels.astype(int)"
         )
     if whole and classes == 1 and wanted.size == got.size and set(np.unique(wanted)) <= {0, 1}:
-        return name, "binary_accuracy"
+        return "binary_accuracy"
     if wanted.size == got.size:
-        return name, "r2"
+        return "r2"
     raise DataError(
         f"the labels of {name!r} have shape {wanted.shape}, the output {got.shape}: give class numbers (samples,), "
         "or values in the shape of the output"

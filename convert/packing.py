@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.convert import micro
+from edgepack.convert.giving_back import Trial
 from edgepack.convert.lift import Lifted
 from edgepack.convert.options import Options
 from edgepack.convert.plan import Plan
 from edgepack.convert.precisions import find
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report, Result
+from edgepack.convert.sensitivity import Sensitivity
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import (
     FORMAT_VERSION,
@@ -39,6 +41,9 @@ class Built:
     options: Options
     data: bytes
     proof: Proof
+    trials: tuple[Trial, ...] = ()
+    """What was tried to hold the budget; empty where nothing had to be."""
+    sensitivities: tuple[Sensitivity, ...] = ()
 
 
 def result_of(one: Built, p50_us: float | None) -> Result:
@@ -49,7 +54,7 @@ def result_of(one: Built, p50_us: float | None) -> Result:
         parity=one.proof.parity, metric=one.proof.metric, reasons=one.proof.reasons,
         tensor_bytes=census.tensor_bytes if census else {}, operators=census.operators if census else {},
         standard=census.standard if census else "", engine=one.proof.engine, undelegated=one.proof.undelegated,
-        options=one.options.said(), p50_us=p50_us,
+        options=one.options.said(), p50_us=p50_us, trials=one.trials, sensitivities=one.sensitivities,
     )  # fmt: skip
 
 

@@ -38,6 +38,10 @@ class Question:
     """How much of the task metric, or of the agreement where there are no labels, may be lost; None is not asked."""
     stretched: Stretched | None = None
     """Rows of other sizes; None where no axis is free."""
+    give_back: bool = False
+    """Whether a file that loses more is given back what it takes; see `giving_back`."""
+    metric: str | None = None
+    """The task metric that was asked for; None is the one that fits the labels."""
     movement: float = 0.0
     """How far the model's own outputs move, relative to the largest, when its inputs move by a few roundings."""
 
@@ -147,7 +151,7 @@ def _other_sizes(session: Session, question: Question, precision: Precision) -> 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:
     """The task metric of the file and of Keras on the same labelled samples."""
-    picked = metrics.pick(question.samples.labels, question.reference)
+    picked = metrics.pick(question.samples.labels, question.reference, question.metric)
     if picked is None:
         return None
     name, metric = picked
@@ -164,16 +168,22 @@ def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) 
     """Why the file loses more than was allowed; empty when it does not."""
     if max_drop is None:
         return []
-    if metric is not None:
-        lost, what = (
-            metric.keras - metric.value,
-            f"{metric.name} {metric.value:.4f} against {metric.keras:.4f} of Keras",
-        )
-    elif parity.agreement is not None:
-        lost, what = 1 - parity.agreement, f"agreement with Keras {parity.agreement:.4f}"
-    else:
+    missing = lost(parity, metric)
+    if missing is None or missing <= max_drop + 1e-12:
         return []
-    return [] if lost <= max_drop + 1e-12 else [f"{what}: {lost:.4f} lost, allowed {max_drop:g}"]
+    what = (
+        f"{metric.name} {metric.value:.4f} against {metric.keras:.4f} of Keras"
+        if metric
+        else f"agreement with Keras {parity.agreement:.4f}"
+    )
+    return [f"{what}: {missing:.4f} lost, allowed {max_drop:g}"]
+
+
+def lost(parity: Parity, metric: Metric | None) -> float | None:
+    """How much less the task metric is than Keras's; without one, the agreement than 1; None where neither is known."""
+    if metric is not None:
+        return metric.keras - metric.value
+    return None if parity.agreement is None else 1 - parity.agreement
 
 
 def _golden_tolerance(precision: Precision, question: Question, outputs: Mapping[str, Array]) -> float:

@@ -8,11 +8,13 @@ from typing import Any
 import msgspec
 
 from edgepack import page, plots
-from edgepack.convert import layer_pages
+from edgepack.convert import budget_page, layer_pages
+from edgepack.convert.giving_back import Trial
 from edgepack.convert.layers import LayerReport
 from edgepack.convert.micro.array import CArray
 from edgepack.convert.search.findings import Findings
 from edgepack.convert.search.shown import sections_of
+from edgepack.convert.sensitivity import Sensitivity
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import Metric
@@ -59,6 +61,10 @@ class Result(msgspec.Struct, frozen=True):
     """How it was quantized, as far as that is not the default of its precision."""
     p50_us: float | None
     """Median latency of one row on one thread, through a session, on the machine that converted."""
+    trials: tuple[Trial, ...] = ()
+    """What was tried to hold the budget, the plain file first; empty where that held it."""
+    sensitivities: tuple[Sensitivity, ...] = ()
+    """What quantizing each layer does, the worst first; empty where nobody had to know."""
 
     @property
     def delegation(self) -> str:
@@ -134,6 +140,7 @@ class Report(msgspec.Struct, frozen=True):
             *(sections_of(self.search) if self.search else ()),
             page.Table("Variants", COLUMNS, rows, note=self._basis()),
             *self._plots(),
+            *(section for one in self.results for section in budget_page.sections(one)),
             page.Facts("Tensors", self._tensors()),
             page.Table("What the files hold", _HELD, held),
             *(section for one in self.layers for section in layer_pages.sections(one)),

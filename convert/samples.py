@@ -142,6 +142,8 @@ def checked(arrays: Mapping[str, Any], origin: str, source: Source, purpose: str
     found = {name: np.asarray(given) for name, given in labels.items()}
     for name, array in found.items():
         check_labels(name, array.shape, array.dtype, rows, purpose)
+    if purpose == "evaluation" and not found:
+        _check_leftover(arrays, source)
     return Samples(tensors, found, origin)
 
 
@@ -185,11 +187,15 @@ def check_labels(name: str, shape: tuple[int, ...], dtype: "np.dtype[Any]", rows
         raise DataError(f"the {purpose} labels for {name!r} hold {dtype}; they take class numbers or values")
 
 
-def in_batches(array: Array, size: int) -> Array:
-    """Rows as `(pieces, size, …)`, for what takes a fixed number at once; the last piece is filled up with its last."""
-    missing = -len(array) % size
-    filled = np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
-    return filled.reshape(-1, size, *array.shape[1:])
+def _check_leftover(arrays: Mapping[str, Any], source: Source) -> None:
+    """Refuse what nobody takes where labels could be: under another name they would judge nothing, in silence."""
+    taken = {spec.name for spec in source.inputs} | set(_INPUT_ALIASES if len(source.inputs) == 1 else ())
+    left = [name for name in arrays if name not in taken]
+    if left:
+        raise DataError(
+            f"the evaluation data holds {', '.join(map(repr, left))}, which is neither an input nor labels: those go "
+            f"by the name of an output ({', '.join(repr(spec.name) for spec in source.outputs)})"
+        )
 
 
 def random_samples(source: Source, count: int, seed: int = 0) -> Samples:
