@@ -134,7 +134,7 @@ def measure_net(model: Path | None = None) -> tuple[File, ...]:
         keras = import_keras("reads the net", "train")
         scores = keras.models.load_model(path).predict(data.unseen["image"], verbose=0)
         report = convert(path, folder, data)
-        return _looked_at(folder / "hard.edgepack", report, data, _accuracy(scores, data.unseen["digit"]))
+        return _looked_at(folder / "hard.edgepack", report, data, accuracy(scores, data.unseen["digit"]))
 
 
 def convert(model: Path, folder: Path, data: Data, *more: str) -> dict[str, Any]:
@@ -163,6 +163,11 @@ def convert(model: Path, folder: Path, data: Data, *more: str) -> dict[str, Any]
     return report
 
 
+def accuracy(scores: Array, labels: Array) -> float:
+    """Share of rows whose largest score, of `(rows, classes)`, is that of the label."""
+    return float((scores.argmax(axis=-1) == labels).mean())
+
+
 def _looked_at(pack: Path, report: Mapping[str, Any], data: Data, keras_unseen: float) -> tuple[File, ...]:
     """Every int8 file that is in the pack."""
     found = []
@@ -182,7 +187,7 @@ def _looked_at(pack: Path, report: Mapping[str, Any], data: Data, keras_unseen: 
                 variant=result["variant"],
                 plain_evaluation=result["trials"][0]["value"] if result["trials"] else result["metric"]["value"],
                 evaluation=result["metric"]["value"],
-                unseen=_accuracy(scores, data.unseen["digit"]),
+                unseen=accuracy(scores, data.unseen["digit"]),
                 keras_unseen=keras_unseen,
                 p50_us=own.p50_us,
                 of_float32=own.p50_us / other.p50_us,
@@ -245,10 +250,6 @@ def _spread(model: Any, name: str, rng: np.random.Generator, *, excited: bool) -
 
 def _prepared(samples: Samples) -> Array:
     return (samples.values[..., np.newaxis] / 255).astype(np.float32)
-
-
-def _accuracy(scores: Array, labels: Array) -> float:
-    return float((scores.argmax(axis=-1) == labels).mean())
 
 
 def main(arguments: list[str]) -> int:

@@ -17,6 +17,7 @@ import msgspec
 from edgepack.convert import sensitivity
 from edgepack.convert.options import Options
 from edgepack.convert.prove import Proof, Question, lost, open_here, prove
+from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, Sensitivity
 from edgepack.convert.writers import Writer
@@ -29,6 +30,7 @@ Aim = Literal["latency", "size"]
 
 _FLOATS = {"float32", "float16"}  # there is nothing to give back
 _MOST_PRUNED = 24  # layers that are tried without
+_MOST_NAMED = 2
 _CLEARER_DB = 0.5  # a remedy that gains less is left out of what follows
 _ROUND_SECONDS = 0.3
 _ROUNDS = 8
@@ -218,7 +220,11 @@ class _Bench:
             "size": lambda one: one.trial.size_bytes,
             "latency": lambda one: one.trial.p50_us or math.inf,
         }[aim]
-        return min(ranked, key=first), ""
+        best = min(ranked, key=first)
+        for one in holding:
+            if one is not best:
+                one.proof = _closed(one.proof)
+        return best, ""
 
     def _time(self, holding: Sequence[_Tried]) -> float:
         """Write the latency of each into its trial; returns that of float32, measured between them, in µs."""
@@ -232,6 +238,29 @@ class _Bench:
         for one, timing in zip(holding, others, strict=True):
             one.trial = msgspec.structs.replace(one.trial, p50_us=timing.p50_us)
         return first.p50_us
+
+
+def same_data(calibration: Samples | None, judged: Samples) -> str | None:
+    """What to note where files are judged on samples that their ranges were made of; None where they are not."""
+    if calibration is None:
+        return None
+    known = set(_rows(calibration))
+    share = sum(row in known for row in _rows(judged)) / len(judged)
+    if not share:
+        return None
+    return (
+        f"{share:.0%} of the samples that files are judged on are calibration samples too: what is lost on others may "
+        "be more, so give others with --evaluation"
+    )
+
+
+def _rows(samples: Samples) -> Iterator[bytes]:
+    """A digest of each row."""
+    for row in range(len(samples)):
+        state = sha256()
+        for array in samples.inputs.values():
+            state.update(repr(array[row].tolist()).encode() if array.dtype == object else array[row].tobytes())
+        yield state.digest()
 
 
 def _with_remedies(bench: _Bench, scheme: Scheme, plain: _Tried) -> _Tried:
@@ -256,7 +285,8 @@ def _give_back(bench: _Bench, base: Options, harmed: Sequence[str]) -> None:
 
     def keep(names: Sequence[str]) -> bool:
         options = msgspec.structs.replace(base, float_layers=(*base.float_layers, *names))
-        found = bench.attempt(f"{len(names)} {'layer' if len(names) == 1 else 'layers'} in float", options)
+        what = f"{len(names)} layers" if len(names) > _MOST_NAMED else ", ".join(names)
+        found = bench.attempt(f"{what} in float", options)
         return found is not None and bench.is_safe(found)
 
     too_few, enough = 0, 1
@@ -282,7 +312,7 @@ def _notes(target: str, scheme: Scheme, ranking: Ranking, chosen: _Tried | None)
     variant = scheme.variant(target)
     found = []
     if not ranking.complete:
-        found.append(f"{variant}: layers were ranked in groups, since each alone would have taken too long")
+        found.append(f"{variant}: time ran out before every layer was measured")
     if chosen is not None and chosen.options.float_layers:
         found.append(f"{variant}: kept in float: {', '.join(chosen.options.float_layers)} ({_figures(chosen)})")
     elif chosen is not None:
