@@ -1,7 +1,7 @@
 """A net that is hard to quantize, and what `edgepack convert --max-drop` makes of it.
 
-`python -m edgepack.benchmarks.hard_net` trains it on real digits, converts it, and prints one JSON document; with
-`--model FILE` it trains once and keeps the model there.
+`python -m edgepack.benchmarks.hard_net` trains it on real digits, converts it, and prints a table, or with `--json` one
+JSON document; with `--model FILE` it trains once and keeps the model there.
 
 The net has what small nets of phones have: depthwise convolutions, hard-swish, squeeze-and-excite. What makes it hard
 is what batch normalization, once folded, leaves in trained MobileNets: channels of one depthwise convolution whose
@@ -23,7 +23,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from edgepack.benchmarks.script import print_results
+from edgepack.benchmarks.script import print_results, show_results
 from edgepack.quiet import import_keras
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.loading import load
@@ -149,8 +149,8 @@ def convert(model: Path, folder: Path, data: Data, *more: str) -> dict[str, Any]
     Raises:
         ConvertError: The command failed; the message is its own.
     """
-    np.savez(folder / "calibration.npz", **data.calibration)
-    np.savez(folder / "evaluation.npz", **data.evaluation)
+    np.savez(folder / "calibration.npz", image=data.calibration["image"])
+    np.savez(folder / "evaluation.npz", image=data.evaluation["image"], digit=data.evaluation["digit"])
     command = [
         sys.executable, "-m", "edgepack", "convert", str(model), "-o", str(folder / "hard.edgepack"), "--precision",
         "float32,int8", "--calibration", str(folder / "calibration.npz"), "--evaluation",
@@ -256,7 +256,9 @@ def main(arguments: list[str]) -> int:
     """Measure, and print what was found."""
     parser = argparse.ArgumentParser(prog="python -m edgepack.benchmarks.hard_net")
     parser.add_argument("--model", type=Path, help="where the trained net is kept")
-    return print_results(partial(measure_net, parser.parse_args(arguments).model))
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    asked = parser.parse_args(arguments)
+    return (print_results if asked.json else show_results)(partial(measure_net, asked.model))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 """What `edgepack convert --max-drop` comes to beside NNCF's `quantize_with_accuracy_control`, on the same ONNX file.
 
-`python -m edgepack.benchmarks.rival_nncf --python VENV/bin/python` prints one JSON document. NNCF lives in an
-environment of its own (`pip install nncf==3.4.0 onnx onnxruntime`), of which the interpreter is named. It is given
-edgepack's float32 ONNX file, the same calibration samples, the same samples to be judged on and the same budget. Then
-both files are looked at on samples that neither saw, and timed in ONNX Runtime: one row, one thread, one process,
-rounds interleaved.
+`python -m edgepack.benchmarks.rival_nncf --python VENV/bin/python` prints a table, or with `--json` one JSON document.
+NNCF lives in an environment of its own (`pip install nncf==3.4.0 onnx onnxruntime`), of which the interpreter is named.
+It is given edgepack's float32 ONNX file, the same calibration samples, the same samples to be judged on and the same
+budget. Then both files are looked at on samples that neither saw, and timed in ONNX Runtime: one row, one thread, one
+process, rounds interleaved.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 
 from edgepack.benchmarks.hard_net import MAX_DROP, Data, accuracy, convert, read_data, train_net
 from edgepack.benchmarks.overhead import BY_HAND
-from edgepack.benchmarks.script import print_results
+from edgepack.benchmarks.script import print_results, show_results
 from edgepack.runtime.errors import ConvertError, InputError
 from edgepack.runtime.pack import Pack
 from edgepack.runtime.tensor import Array
@@ -195,8 +195,9 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m edgepack.benchmarks.rival_nncf")
     parser.add_argument("--python", type=Path, required=True, help="the interpreter of an environment with NNCF")
     parser.add_argument("--model", type=Path, help="where the trained hard net is kept")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
     asked = parser.parse_args(arguments)
-    return print_results(partial(measure_rivals, asked.python, asked.model))
+    return (print_results if asked.json else show_results)(partial(measure_rivals, asked.python, asked.model))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from edgepack.convert.sensitivity import UNHARMED_DB, Sensitivity
 
 _COLUMNS = ("file", "metric", "lost", "SNR dB", "size kB", "p50 µs", "verdict")
 _MOST_BARS = 24
+_LONGEST_NAME = 40
 
 
 class Budgeted(Protocol):
@@ -45,7 +46,10 @@ def sections(result: Budgeted) -> list[page.Section]:
     worst = [one for one in result.sensitivities if one.snr_db < UNHARMED_DB][:_MOST_BARS]
     if worst:
         kept = result.options.get("float_layers", ())
-        bars = [plots.Bar(one.name, one.snr_db, group="in float" if one.name in kept else "quantized") for one in worst]
+        bars = [
+            plots.Bar(_short(one.name), one.snr_db, group="in float" if one.name in kept else "quantized")
+            for one in worst
+        ]
         found.append(
             page.Plot(
                 f"{result.variant}: which layers suffer",
@@ -67,6 +71,11 @@ def _row(one: Trial) -> tuple[page.Cell, ...]:
         _figure(one.p50_us, ",.1f"),
         verdict,
     )
+
+
+def _short(name: str) -> str:
+    """The end of a long name: where a file has no layer's name for an operator, it can be hundreds of letters."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
 
 
 def _figure(value: float | None, form: str) -> str:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgepack.convert import metrics
-from edgepack.runtime.errors import DataError
+from edgepack.runtime.errors import DataError, UnknownNameError
 
 _SCORES = np.float32([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]])
 
@@ -27,6 +27,31 @@ def test_the_metric_fits_the_labels(labels: np.ndarray, outputs: np.ndarray, met
 
 def test_without_labels_there_is_none() -> None:
     assert metrics.pick({}, {"y": _SCORES}) is None
+
+
+def test_agreement_leaves_labels_aside() -> None:
+    assert metrics.pick({"y": np.array([0, 1, 2])}, {"y": _SCORES}, "agreement") is None
+
+
+def test_numbers_may_be_judged_as_numbers() -> None:
+    labels, outputs = {"y": np.array([0, 1, 1])}, {"y": np.float32([[0.1], [0.9], [0.2]])}
+    assert metrics.pick(labels, outputs) == ("y", "binary_accuracy")
+    assert metrics.pick(labels, outputs, "r2") == ("y", "r2")
+
+
+def test_a_metric_that_does_not_fit_says_which_does() -> None:
+    with pytest.raises(DataError, match=r"metric r2 does not fit output 'y' of shape .*; accuracy does"):
+        metrics.pick({"y": np.array([0, 1, 2])}, {"y": _SCORES}, "r2")
+
+
+def test_a_metric_without_its_labels_says_where_they_go() -> None:
+    with pytest.raises(DataError, match="add them under the name of an output"):
+        metrics.pick({}, {"y": _SCORES}, "accuracy")
+
+
+def test_a_metric_that_there_is_none_of_lists_those_there_are() -> None:
+    with pytest.raises(UnknownNameError, match="accuracy, binary_accuracy, r2, agreement"):
+        metrics.pick({}, {"y": _SCORES}, "f1")
 
 
 def test_nan_counts_as_wrong() -> None:
