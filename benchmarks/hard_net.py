@@ -123,7 +123,7 @@ def measure_net(model: Path | None = None) -> tuple[File, ...]:
         model: Where the net is, or is written after training; None trains it and keeps nothing.
 
     Raises:
-        ConvertError: No int8 file came out right.
+        ConvertError: An int8 file was left out; the message has its reasons.
     """
     train, data = read_data()
     with tempfile.TemporaryDirectory() as name:
@@ -172,8 +172,10 @@ def _looked_at(pack: Path, report: Mapping[str, Any], data: Data, keras_unseen: 
     """Every int8 file that is in the pack."""
     found = []
     for result in report["results"]:
-        if result["precision"] != "int8" or result["reasons"]:
+        if result["precision"] != "int8":
             continue
+        if result["reasons"]:
+            raise ConvertError(f"{result['variant']} was left out: {'; '.join(result['reasons'])}")
         with (
             load(pack, variant=result["variant"], threads=1) as session,
             load(pack, variant=f"{result['format']}-float32", threads=1) as float32,
