@@ -17,7 +17,6 @@ import msgspec
 from edgepack.convert import sensitivity
 from edgepack.convert.options import Options
 from edgepack.convert.prove import Proof, Question, lost, open_here, prove
-from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, Sensitivity
 from edgepack.convert.writers import Writer
@@ -238,29 +237,6 @@ class _Bench:
         for one, timing in zip(holding, others, strict=True):
             one.trial = msgspec.structs.replace(one.trial, p50_us=timing.p50_us)
         return first.p50_us
-
-
-def same_data(calibration: Samples | None, judged: Samples) -> str | None:
-    """What to note where files are judged on samples that their ranges were made of; None where they are not."""
-    if calibration is None:
-        return None
-    known = set(_rows(calibration))
-    share = sum(row in known for row in _rows(judged)) / len(judged)
-    if not share:
-        return None
-    return (
-        f"{share:.0%} of the samples that files are judged on are calibration samples too: what is lost on others may "
-        "be more, so give others with --evaluation"
-    )
-
-
-def _rows(samples: Samples) -> Iterator[bytes]:
-    """A digest of each row."""
-    for row in range(len(samples)):
-        state = sha256()
-        for array in samples.inputs.values():
-            state.update(repr(array[row].tolist()).encode() if array.dtype == object else array[row].tobytes())
-        yield state.digest()
 
 
 def _with_remedies(bench: _Bench, scheme: Scheme, plain: _Tried) -> _Tried:

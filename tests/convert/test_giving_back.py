@@ -10,10 +10,9 @@ import pytest
 
 from edgepack import page
 from edgepack.convert import budget_page, convert_model
-from edgepack.convert.giving_back import Held, same_data, within_budget
+from edgepack.convert.giving_back import Held, within_budget
 from edgepack.convert.options import Options
 from edgepack.convert.precisions import find
-from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.runtime.pack import Pack
 from tests.convert.spread_models import TARGETS, Hard, opened, spread_net
@@ -122,13 +121,6 @@ def test_a_file_that_holds_the_budget_but_is_no_faster_says_so(hard: Hard) -> No
     # int8 gains nothing on so small a net in ONNX Runtime: its quantizing and back costs more than the arithmetic.
     found = within_budget(hard.writers["onnx"], _INT8, hard.question("onnx", _ALLOWED))
     assert "but that is no faster than float32: " in found.proof.reasons[-1]
-
-
-def test_samples_that_both_calibrate_and_judge_are_noted() -> None:
-    first, second = (np.random.default_rng(seed).random((10, 3)) for seed in (0, 1))
-    both = Samples({"x": np.concatenate([first[:5], second[:5]])}, {}, "memory")
-    assert same_data(Samples({"x": first}, {}, "memory"), Samples({"x": second}, {}, "memory")) is None
-    assert "50% of the samples" in str(same_data(Samples({"x": first}, {}, "memory"), both))
 
 
 def test_the_report_shows_what_was_tried_and_which_layers_suffer(held: dict[str, Held]) -> None:
