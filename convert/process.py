@@ -67,6 +67,18 @@ class Converter:
             self.close()
 
     def _convert(self, folder: Path, converter: str) -> None:
+        # A process that had idled ends by itself, and may be about to when it is asked: then the next one is.
+        line, code = self._say(folder)
+        if not line and code == 0:
+            line, code = self._say(folder)
+        if not line:
+            how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
+            raise ConvertError(f"the {converter} crashed on the model ({how}); the other format or precision may do")
+        if reason := msgspec.json.decode(line).get("error"):
+            raise ConvertError(f"the {converter} refuses the model: {reason}")
+
+    def _say(self, folder: Path) -> tuple[str, int]:
+        """Name a folder to the process; returns its answer, or an empty one and the code it ended with."""
         self.start()
         process = self._process
         assert process is not None
@@ -77,13 +89,11 @@ class Converter:
             process.stdin.write(f"{folder}\n")
             process.stdin.flush()
             line = process.stdout.readline()
-        if not line:
-            code = process.wait()
-            self.close()
-            how = signal.strsignal(-code) if code < 0 else f"exit code {code}"
-            raise ConvertError(f"the {converter} crashed on the model ({how}); the other format or precision may do")
-        if reason := msgspec.json.decode(line).get("error"):
-            raise ConvertError(f"the {converter} refuses the model: {reason}")
+        if line:
+            return line, 0
+        code = process.wait()
+        self.close()
+        return "", code
 
     def close(self) -> None:
         """End the process."""

@@ -31,6 +31,10 @@ sys.stdin.readline()
 """
 
 
+# Ends without a word where it is asked first, as one does that has idled; the second process answers.
+_IDLE = _FRAGILE.replace("os.abort()", "sys.exit()")
+
+
 @pytest.fixture
 def fragile(tmp_path: Path) -> Iterator[Converter]:
     with closing(Converter((sys.executable, "-c", _FRAGILE, str(tmp_path / "crashed")))) as made:
@@ -41,6 +45,19 @@ def test_a_converter_that_crashes_is_a_reason_and_the_next_file_gets_another(fra
     with pytest.raises(ConvertError, match=r"TFLite converter crashed on the model .Aborted.; the other format"):
         fragile.ask(ORDER, {})
     assert fragile.ask(ORDER, {}) == b"file"
+
+
+def test_a_converter_that_ended_as_it_was_asked_is_started_again(tmp_path: Path) -> None:
+    with closing(Converter((sys.executable, "-c", _IDLE, str(tmp_path / "ended")))) as made:
+        assert made.ask(ORDER, {}) == b"file"
+
+
+def test_a_converter_that_always_ends_is_a_reason() -> None:
+    with (
+        closing(Converter((sys.executable, "-c", "input()"))) as made,
+        pytest.raises(ConvertError, match=r"TFLite converter crashed on the model .exit code 0."),
+    ):
+        made.ask(ORDER, {})
 
 
 def test_an_order_that_cannot_be_carried_out_is_refused_with_the_reason() -> None:
