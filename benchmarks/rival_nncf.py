@@ -47,18 +47,20 @@ model = onnx.load(given)
 name = model.graph.input[0].name
 
 
-def validate(candidate, _):
+def validate(candidate, items):
+    items = list(items)
     session = onnxruntime.InferenceSession(candidate.SerializeToString(), providers=["CPUExecutionProvider"])
-    scores = session.run(None, {name: image})[0]
-    return float((scores.argmax(axis=-1) == labels).mean()), None
+    scores = session.run(None, {name: numpy.stack([one for one, _ in items])})[0]
+    right = [float(row.argmax() == label) for row, (_, label) in zip(scores, items)]
+    return float(numpy.mean(right)), right
 
 
 rows = [{name: arrays["calibration"][row : row + 1]} for row in range(len(arrays["calibration"]))]
-judged = [{name: image[row : row + 1]} for row in range(len(image))]
+judged = list(zip(image, labels))
 quantized = nncf.quantize_with_accuracy_control(
     model,
     calibration_dataset=nncf.Dataset(rows),
-    validation_dataset=nncf.Dataset(judged),
+    validation_dataset=nncf.Dataset(judged, lambda one: {name: one[0][None]}),
     validation_fn=validate,
     max_drop=float(max_drop),
     drop_type=nncf.DropType.ABSOLUTE,
