@@ -24,7 +24,7 @@ from edgepack.convert.prove import open_here
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.writers import Writer
 from edgepack.runtime.compare import compare
-from edgepack.runtime.errors import ConvertError, EngineError
+from edgepack.runtime.errors import ConvertError, EngineError, NothingLeftError
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array
 
@@ -159,6 +159,8 @@ class _Bench:
         try:
             data = self._writer(Scheme(self._scheme.precision, options))
             found = compare(self._wanted, self._outputs(data)).snr_db
+        except NothingLeftError:  # it has nothing that eight bits could harm
+            return UNHARMED_DB
         except (ConvertError, EngineError):  # what cannot be quantized, or then not be run, had better stay in float
             return -UNHARMED_DB
         return max(-UNHARMED_DB, found)

@@ -7,6 +7,7 @@ EdgepackError
 ├── ModelError            a model or file cannot be read or run (ValueError)
 │   └── UnsafeModelError  a model carries code that would have to be executed
 ├── ConvertError          no variant could be built, or the one that was asked for (RuntimeError)
+│   └── NothingLeftError  with what stays in float, nothing is left to quantize
 ├── DataError             a data set for training, calibration or evaluation does not fit (ValueError)
 ├── UnknownNameError      a name that no table has: the message lists those it has (ValueError)
 ├── EngineError           an engine is missing or refuses a file (RuntimeError)
@@ -58,6 +59,10 @@ class UnsafeModelError(ModelError):
 
 class ConvertError(EdgepackError, RuntimeError):
     """No variant could be built, or not the one that was asked for."""
+
+
+class NothingLeftError(ConvertError):
+    """With what stays in float, nothing is left to quantize."""
 
 
 class DataError(EdgepackError, ValueError):

@@ -41,7 +41,7 @@ class Precision:
     """What comes out, where the model gives numbers with a fraction."""
     options: frozenset[str] = frozenset()
     """The fields of `Options` that mean something to it; the others stay at their defaults."""
-    formats: Mapping[str, Support] = field(default_factory=dict)
+    formats: Mapping[str, Support] = field(default_factory=dict, hash=False)
     """What it comes to in each format, `"onnx"` and `"tflite"`."""
 
     def taken(self, options: Options) -> Options:

@@ -11,7 +11,7 @@ from edgepack.convert import islands, quantizer
 from edgepack.convert.passes.readers import name_of
 from edgepack.convert.passes.store_weights import store_int8
 from edgepack.convert.setting import Setting
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import ConvertError, NothingLeftError
 
 # From how many weights on it was faster than float32, for one row: MatMul 256×256 0.97, 128×128 1.15; LSTM of 32
 # units over 64 numbers 0.94, over 4 numbers 1.11. With 32 steps a product of 64×64 breaks even.
@@ -58,7 +58,7 @@ def write_dynamic(model: Any, setting: Setting, folder: Path) -> Any:
     weights = {name: count for name, count in _weights(model).items() if name not in floats}
     kinds = {name_of(node): node for node in model.graph.node if node.op_type in _FEWEST and name_of(node) in weights}
     if not kinds:
-        raise ConvertError(
+        raise NothingLeftError(
             "no matrix product or LSTM with constant weights is left to quantize, and ONNX Runtime has no other "
             "dynamic kernel that is faster than float32 (convolutions take four times as long): take weight_int8, "
             "which stores the same weights"
@@ -102,7 +102,7 @@ def _check_share(model: Any, nodes: Collection[str], floats: Collection[str]) ->
             f"most of the weights are in {', '.join(recurrent)}, and ONNX Runtime has no kernel with calibrated ranges "
             f"for that: take {better}"
         )
-    raise ConvertError(
+    raise NothingLeftError(
         "there is no convolution or matrix product with constant weights left to quantize: take float32 or weight_int8"
     )
 

@@ -9,7 +9,7 @@ from edgepack.convert.precisions.base import Precision, Setting
 from edgepack.convert.precisions.facts import FORMATS
 from edgepack.convert.tflite_tables import store_tables
 from edgepack.runtime.compare import Budget
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import NothingLeftError
 
 
 def _tflite(data: bytes, setting: Setting) -> bytes:
@@ -22,7 +22,7 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
 def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
     per_tensor = setting.options.granularity == "per-tensor"
     if not store_int8(model, per_tensor=per_tensor, float_nodes=islands.floats_of(model, setting)):
-        raise ConvertError(
+        raise NothingLeftError(
             f"no weights with two axes and at least {FEWEST_ELEMENTS} numbers are left to store in int8: take float32"
         )
     return model

@@ -78,6 +78,7 @@ _TABLE: dict[str, tuple[_Idea, ...]] = {
         *_RANGES,
         _Idea("int8", {"reduce_range": True}),
         _Idea("int8", {"activations": "int8", "symmetric": True}),
+        _Idea("int8", {"float_operators": ()}),
         _Idea("dynamic_int8", {"granularity": "per-tensor"}),
         _Idea("weight_int4"),
         _Idea("int16x8"),

@@ -242,7 +242,7 @@ def test_a_bare_file_takes_one_precision(toy: Toy, tmp_path: Path) -> None:
 
 
 def test_an_ending_that_says_nothing_is_refused(toy: Toy, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"it takes .edgepack, .tflite, .onnx, or a folder"):
+    with pytest.raises(OutputError, match=r"it takes .edgepack, .tflite, .onnx, .h, or a folder"):
         convert_model(toy.path, tmp_path / "toy.bin")
 
 

@@ -96,7 +96,7 @@ def test_what_loses_too_much_is_left_out_with_the_reason(field: Field, tmp_path:
     outcome = _search(field, tmp_path, _FAST_INT8, targets=("onnx",), **_strict(field))
     assert outcome.findings.chosen == "onnx-float32"
     assert re.fullmatch(
-        r"r2 0\.\d+ against 1\.0000 of Keras: .* lost, allowed 1e-09", _line(outcome, "onnx-int8").verdict
+        r"r2 [01]\.\d+ against 1\.0000 of Keras: .* lost, allowed 1e-09", _line(outcome, "onnx-int8").verdict
     )
 
 
@@ -123,8 +123,8 @@ def test_a_format_that_cannot_be_written_leaves_the_other(field: Field, tmp_path
 
 
 def test_the_same_file_is_proved_once(field: Field, tmp_path: Path) -> None:
-    outcome = _search(field, tmp_path, _FAST_INT8, targets=("tflite",))
-    assert "it is the same file as" in _line(outcome, "tflite-int8-but-none").verdict
+    outcome = _search(field, tmp_path, _FAST_INT8)
+    assert any("it is the same file as" in line.verdict for line in outcome.findings.lines)
 
 
 def test_what_needs_samples_is_not_tried_without(field: Field, tmp_path: Path) -> None:
