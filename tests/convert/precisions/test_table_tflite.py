@@ -13,8 +13,8 @@ import pytest
 from edgepack.convert import process
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.options import Options
-from edgepack.convert.precisions import PRECISIONS, find
 from edgepack.convert.plan import make_plan
+from edgepack.convert.precisions import PRECISIONS, find
 from edgepack.convert.prove import Proof, Question, prove
 from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
