@@ -2,11 +2,10 @@
 
 Each part is quantized alone, with all others in float, and the noise that this brings to the model's output is what
 counts. That was tried against two other measures, on a net of depthwise convolutions whose channels were spread (96
-parts): ranked so, 12 parts in float were enough to come back within half a point; ranked by what is gained when one
-part alone stays in float, 32 were not, since whatever else is broken hides it; ranked by the noise on each part's own
-output in one run of the whole file, 32 were just enough in ONNX and too few in TFLite, since noise that came in
-counts for every part behind it. On MobileNetV2 (65 parts in TFLite), groups with 17 files in all found the 4 worst
-parts, and 13 of the 16 worst, in a third of the time.
+parts in ONNX): ranked so, 12 parts in float were enough to come back within half a point in both formats; ranked by
+what is gained when one part alone stays in float, 32 were not, since whatever else is broken hides it; ranked by the
+noise on each part's own output in one run of the whole file, 32 were too few in TFLite, since noise that came in counts
+for every part behind it.
 """
 
 import heapq
