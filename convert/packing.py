@@ -135,6 +135,7 @@ def _variant(one: Built, files: dict[str, bytes]) -> Variant:
         tensor_bytes=proof.census.tensor_bytes,
         operators=proof.census.operators,
         options=one.options.said(),
+        unfit=dict(find(one.precision).formats[one.format].unfit),
     )
 
 

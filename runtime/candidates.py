@@ -41,9 +41,17 @@ def rank(variants: tuple[Variant, ...], variant: str, engine: str | None) -> tup
         precisions = list(dict.fromkeys(one.precision for one in variants))
         raise UnknownNameError("variant", variant, ["auto", *names, *precisions])
     pairs = sorted(
-        (Candidate(one, name) for one in fitting for name in engines.for_format(one.format) if engine in {None, name}),
+        (
+            Candidate(one, name)
+            for one in fitting
+            for name in engines.for_format(one.format)
+            if engine in {None, name} and name not in one.unfit
+        ),
         key=_rank,
     )
+    if not pairs and (reasons := {one.name: one.unfit[engine] for one in fitting if engine in one.unfit}):
+        told = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+        raise EngineError(f"engine {engine!r} is not taken for {told}; leave the engine out, or name another variant")
     if not pairs:
         formats = ", ".join(dict.fromkeys(one.format for one in fitting))
         if engine is None:

@@ -58,6 +58,8 @@ class Variant(msgspec.Struct, frozen=True):
     """How many operators of each kind the file holds."""
     options: dict[str, Any] = {}
     """How it was quantized, as far as that is not the default of its precision."""
+    unfit: dict[str, str] = {}
+    """Engines that refuse such a file or run it wrongly, each with the reason: none of them is taken for it."""
 
 
 class Golden(msgspec.Struct, frozen=True):

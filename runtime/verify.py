@@ -85,7 +85,8 @@ def verify(path: str | os.PathLike[str], *, progress: Callable[[int, str], None]
         for done, variant in enumerate(pack.manifest.variants):
             if progress:
                 progress(done, variant.name)
-            checks += [_check(path, variant, name, goldens) for name in engines.for_format(variant.format)]
+            fit = [name for name in engines.for_format(variant.format) if name not in variant.unfit]
+            checks += [_check(path, variant, name, goldens) for name in fit]
         return Verification(
             str(path), len(pack.references()), pack.unlisted(), tuple(checks), _steps_reason(pack, goldens)
         )

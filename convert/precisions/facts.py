@@ -22,7 +22,9 @@ class Support:
     since: Mapping[str, str]
     """The oldest release of each engine that was seen to run it rightly, by the engine's name."""
     but: Mapping[str, str] = field(default_factory=dict)
-    """What an engine does not run, or runs wrongly, by its name."""
+    """What an engine does not run of it, by its name."""
+    unfit: Mapping[str, str] = field(default_factory=dict)
+    """Engines that refuse it or run it wrongly: they are not taken for such files."""
     refused: tuple[str, ...] = ()
     """What is refused in this format, each with its reason: values of options, and kinds of models."""
 
@@ -65,8 +67,8 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
         "onnx": Support(
             "QDQ as int8; the conversions are com.microsoft's below opset 21. No kernel computes in it: "
             "1.4 to 30 times float32's latency",
-            {"onnxruntime": "1.17", "openvino": "2025.0"},
-            but={"openvino": "2026.4 gives wrong numbers, NaN among them"},
+            {"onnxruntime": "1.17"},
+            unfit={"openvino": "OpenVINO 2026.4 gives wrong numbers for int16, NaN among them"},
             refused=(_FLOAT_ENDS, _MOSTLY_RECURRENT, "--min-onnxruntime below 1.17 with an opset below 21"),
         ),
         "tflite": Support("int16 kernels", {"litert": "2.3"}),
@@ -82,7 +84,11 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
                 "--min-onnxruntime below 1.17, where a product is large enough for MatMulNBits",
             ),
         ),
-        "tflite": Support("int4 kernels in blocks of 32", {"litert": "2.3"}),
+        "tflite": Support(
+            "int4 kernels in blocks of 32",
+            {"litert": "2.3"},
+            unfit={"openvino": "OpenVINO 2026.4 has no matrix product in int4 blocks for TFLite files"},
+        ),
     },
 }
 """Precision → format → what it comes to there."""

@@ -26,7 +26,11 @@ def limits() -> list[str]:
         f"{one.name} in {name}: {text}"
         for one in PRECISIONS.values()
         for name, support in one.formats.items()
-        for text in (*support.refused, *(f"{engine} {what}" for engine, what in support.but.items()))
+        for text in (
+            *support.refused,
+            *(f"{engine} {what}" for engine, what in support.but.items()),
+            *support.unfit.values(),
+        )
     ]
 
 

@@ -66,7 +66,7 @@ def _recurrent() -> Any:
     series = keras.Input((4, 3), name="series")
     x = layers.LSTM(4, return_sequences=True, name="lstm")(series)
     x = layers.GRU(4, unroll=True, return_sequences=True, name="gru")(x)
-    x = layers.Bidirectional(layers.GRU(3), name="both_ways")(x)
+    x = layers.Bidirectional(layers.GRU(3, name="gru"), name="both_ways")(x)
     return keras.Model(series, layers.Dense(2, name="last")(x), name="recurrent")
 
 

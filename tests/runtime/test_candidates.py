@@ -73,3 +73,10 @@ def test_a_pack_of_later_formats_only_says_so() -> None:
 def test_a_pack_without_variants_says_so() -> None:
     with pytest.raises(PackError, match="holds no variants"):
         chosen("auto", variants=())
+
+
+def test_an_engine_that_runs_a_variant_wrongly_is_not_taken_and_says_why_when_asked() -> None:
+    wrong = msgspec.structs.replace(ALL[4], unfit={"openvino": "it gives wrong numbers"})
+    assert [engine for _, engine in chosen("onnx-float32", variants=(wrong,))] == ["onnx"]
+    with pytest.raises(EngineError, match="'openvino' is not taken for onnx-float32: it gives wrong numbers; leave"):
+        chosen("auto", "openvino", variants=(wrong,))

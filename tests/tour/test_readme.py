@@ -13,8 +13,8 @@ def test_a_seven_is_read_as_a_seven(tour: Tour) -> None:
     assert tour.printed["run"].startswith("examples/digits/seven.png: 7 (")
 
 
-def test_all_eight_files_agree_with_keras(tour: Tour) -> None:
-    assert "8 of 8 files agree with Keras" in tour.printed["convert"]
+def test_all_files_that_can_be_written_agree_with_keras(tour: Tour) -> None:
+    assert "13 of 14 files agree with Keras" in tour.printed["convert"]
 
 
 def test_every_link_leads_somewhere() -> None:
