@@ -1,4 +1,4 @@
-"""The whole way on real digits: train, convert to every precision of both formats, verify, run, measure. `make demo` runs it."""
+"""The whole way on real digits: train, convert to every precision, verify, run, measure. `make demo` runs it."""
 
 import shlex
 import subprocess
