@@ -115,11 +115,9 @@ def test_layers_that_became_steps_are_told_to_firmware(keras: Any, tmp_path: Pat
     scaled = keras.layers.Rescaling(1 / 255)(image)
     scores = keras.layers.Dense(3, activation="softmax", name="kind")(keras.layers.Flatten()(scaled))
     pixels = np.random.default_rng(0).integers(0, 256, (32, 4, 4, 1)).astype(np.float32)
-    report = convert_model(
-        keras.Model(image, scores), tmp_path / "net.h", calibration={"image": pixels}, options={"io": "float32"},
-        lift_all=True,
-    )  # fmt: skip
+    report = convert_model(keras.Model(image, scores), tmp_path / "net.h", calibration={"image": pixels}, lift_all=True)
     assert report.c_array is not None
+    assert "net_input_image_scale" in (tmp_path / "net.h").read_text()  # int8 goes in where nothing else is asked
     told = next(line for line in (tmp_path / "net.h").read_text().splitlines() if "firmware has to do" in line)
     assert told.startswith("// before input 'image'")
     assert "scale(factor=0.00392156862745098, offset=0.0)" in told
