@@ -305,7 +305,8 @@ def _build(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = tools.writers[target] = WRITERS[target](plan, source, stream, tools)
+                    writer = WRITERS[target](plan, source, stream, tools)
+                    _keep(writer, plan, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 held = within_budget(writer, scheme, question, tell=partial(_tell, progress, done, variant))
@@ -326,6 +327,12 @@ def _build(
 def _tell(progress: Progress | None, done: int, variant: str, text: str) -> None:
     if progress:
         progress(done, f"{variant}: {text}")
+
+
+def _keep(writer: Writer, plan: Plan, tools: Tools) -> None:
+    """Keep a writer for the look at layers; it holds as much as several files, so not where nothing is quantized."""
+    if any(one.precision.name not in {"float32", "float16"} for one in plan.schemes):
+        tools.writers[writer.target] = writer
 
 
 def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
