@@ -12,7 +12,6 @@ function stays as it was trained.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -23,6 +22,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgepack.benchmarks.converted import report_of
 from edgepack.benchmarks.script import print_results, show_results
 from edgepack.quiet import import_keras
 from edgepack.runtime.errors import ConvertError
@@ -151,16 +151,11 @@ def convert(model: Path, folder: Path, data: Data, *more: str) -> dict[str, Any]
     """
     np.savez(folder / "calibration.npz", image=data.calibration["image"])
     np.savez(folder / "evaluation.npz", image=data.evaluation["image"], digit=data.evaluation["digit"])
-    command = [
-        sys.executable, "-m", "edgepack", "convert", str(model), "-o", str(folder / "hard.edgepack"), "--precision",
-        "float32,int8", "--calibration", str(folder / "calibration.npz"), "--evaluation",
-        str(folder / "evaluation.npz"), "--max-drop", str(MAX_DROP), "--json", "--force", *more,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ConvertError(f"the net was not converted: {done.stderr.strip()[-2000:]}")
-    report: dict[str, Any] = msgspec.json.decode(done.stdout)
-    return report
+    return report_of(
+        model, folder / "hard.edgepack",
+        ["--precision", "float32,int8", "--calibration", str(folder / "calibration.npz"), "--evaluation",
+         str(folder / "evaluation.npz"), "--max-drop", str(MAX_DROP), "--force", *more],
+    )  # fmt: skip
 
 
 def accuracy(scores: Array, labels: Array) -> float:

@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from edgepack.benchmarks.converted import report_of
 from edgepack.benchmarks.overhead import BY_HAND
 from edgepack.benchmarks.script import print_results
 from edgepack.quiet import import_keras, quiet
@@ -123,15 +124,8 @@ def _one_target(
 
 def _convert(subject: Subject, path: Path, arguments: Sequence[str]) -> dict[str, Any]:
     """The report of `edgepack convert`."""
-    command = [
-        sys.executable, "-m", "edgepack", "convert", str(subject.model), "-o", str(path), "--json",
-        "--calibration", str(subject.calibration), "--evaluation", str(subject.evaluation), *arguments,
-    ]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ConvertError(f"{subject.model.name} was not converted: {done.stderr.strip()}")
-    report: dict[str, Any] = msgspec.json.decode(done.stdout)
-    return report
+    samples = ["--calibration", str(subject.calibration), "--evaluation", str(subject.evaluation)]
+    return report_of(subject.model, path, [*samples, *arguments])
 
 
 def _files(report: Mapping[str, Any], path: Path, options: str) -> list[tuple[Measured, bytes]]:

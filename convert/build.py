@@ -22,6 +22,7 @@ from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.options import Options, make_options
 from edgepack.convert.packing import Built, check_bare, result_of, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
+from edgepack.convert.precisions import FLOATS
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.report import Report, Result
@@ -331,7 +332,7 @@ def _tell(progress: Progress | None, done: int, variant: str, text: str) -> None
 
 def _keep(writer: Writer, plan: Plan, tools: Tools) -> None:
     """Keep a writer for the look at layers; it holds as much as several files, so not where nothing is quantized."""
-    if any(one.precision.name not in {"float32", "float16"} for one in plan.schemes):
+    if any(one.precision.name not in FLOATS for one in plan.schemes):
         tools.writers[writer.target] = writer
 
 

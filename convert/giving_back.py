@@ -16,6 +16,7 @@ import msgspec
 
 from edgepack.convert import sensitivity
 from edgepack.convert.options import Options
+from edgepack.convert.precisions import FLOATS
 from edgepack.convert.prove import Proof, Question, lost, open_here, prove
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, Sensitivity
@@ -27,7 +28,6 @@ from edgepack.runtime.timing import measure, measure_interleaved
 Aim = Literal["latency", "size"]
 """What the file is for: being faster than float32, or being small, however fast."""
 
-_FLOATS = {"float32", "float16"}  # there is nothing to give back
 _MOST_PRUNED = 24  # layers that are tried without
 _MOST_NAMED = 2
 _CLEARER_DB = 0.5  # a remedy that gains less is left out of what follows
@@ -106,7 +106,7 @@ def within_budget(
     """
     data = writer(scheme)
     proof = prove(writer.target, data, scheme.precision, question)
-    helped = question.give_back and scheme.precision.name not in _FLOATS
+    helped = question.give_back and scheme.precision.name not in FLOATS
     if not (helped and proof.parity is not None and proof.reasons):
         return Held(scheme.options, data, proof)
     bench = _Bench(writer, scheme, question, tell)
@@ -158,8 +158,9 @@ class _Bench:
     def add(self, what: str, options: Options, data: bytes, proof: Proof) -> _Tried:
         """Remember a file; data and session of one that does not hold the budget are let go."""
         trial = Trial(
-            what=what, options=options.said(), size_bytes=len(data), value=_value(proof), lost=_lost(proof),
-            snr_db=proof.parity.snr_db if proof.parity else None, reasons=proof.reasons,
+            what=what, options=options.said(), size_bytes=len(data), value=_value(proof),
+            lost=lost(proof.parity, proof.metric), snr_db=proof.parity.snr_db if proof.parity else None,
+            reasons=proof.reasons,
         )  # fmt: skip
         if proof.reasons:
             proof, kept = _closed(proof), b""
@@ -188,7 +189,8 @@ class _Bench:
         What is lost is a mean over rows, of which those that answer otherwise than Keras move it; its standard error
         is at most the root of their share over the number of rows.
         """
-        parity, missing, allowed = tried.proof.parity, _lost(tried.proof), self._question.max_drop
+        parity, allowed = tried.proof.parity, self._question.max_drop
+        missing = lost(parity, tried.proof.metric)
         if not tried.holds or parity is None:
             return False
         if missing is None or allowed is None or parity.agreement is None:
@@ -314,10 +316,6 @@ def _figures(tried: _Tried) -> str:
 
 def _value(proof: Proof) -> float | None:
     return proof.metric.value if proof.metric else proof.parity.agreement if proof.parity else None
-
-
-def _lost(proof: Proof) -> float | None:
-    return lost(proof.parity, proof.metric) if proof.parity else None
 
 
 def _closed(proof: Proof) -> Proof:

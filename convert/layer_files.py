@@ -9,6 +9,7 @@ import numpy as np
 
 from edgepack.convert.layers import File, LayerReport, look
 from edgepack.convert.packing import Built
+from edgepack.convert.precisions import FLOATS
 from edgepack.convert.prove import open_here
 from edgepack.convert.samples import Samples
 from edgepack.convert.writers import Writer
@@ -19,7 +20,6 @@ from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import Pack, is_pack
 from edgepack.runtime.tensor import Array, TensorSpec
 
-_FLOAT = {"float32", "float16"}
 _ROWS = 4
 _SECONDS = 20.0  # for all files of a conversion
 _LIBRARIES = ("onnx", "onnxruntime", "ai_edge_litert")
@@ -40,7 +40,7 @@ def look_at_built(
     found = []
     rows = {name: array[:_ROWS] for name, array in samples.inputs.items()}
     for one in built:
-        if one.precision in _FLOAT or one.proof.parity is None or one.format not in writers:
+        if one.precision in FLOATS or one.proof.parity is None or one.format not in writers:
             continue
         if time.monotonic() - begun > _SECONDS:
             notes.append(f"{one.variant}: its layers were not looked at, since those of others took long")
@@ -92,7 +92,7 @@ def look_into(
 def _look_into_pack(path: Path, variant: str | None, against: str | None, samples: Path | None) -> LayerReport:
     with Pack(path) as pack:
         known = pack.manifest.variants
-        quantized = [one for one in known if one.precision not in _FLOAT]
+        quantized = [one for one in known if one.precision not in FLOATS]
         chosen = pack.variant(variant) if variant else (quantized or list(known))[0]
         usual = next((one for one in known if (one.format, one.precision) == (chosen.format, "float32")), None)
         other = pack.variant(against) if against else usual if usual is not chosen else None

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from edgepack.convert import tflite_model
+
 BETWEEN = {"QUANTIZE", "DEQUANTIZE", "QuantizeLinear", "DequantizeLinear"}
 """What quantizers put behind an operator: it stores what that gives in another way."""
 BEFORE = {"DynamicQuantizeLinear"}
@@ -94,26 +96,21 @@ def _onnx(data: bytes) -> Contents:
 
 
 def _tflite(data: bytes) -> Contents:
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    dtypes = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
+    model, dtypes = tflite_model.read(data), tflite_model.dtypes()
     operators: list[Operator] = []
     tensors: dict[str, Stored] = {}
     for graph in model.subgraphs:
         names = [tensor.name.decode() for tensor in graph.tensors]
-        constant = [_is_constant(model.buffers[tensor.buffer]) for tensor in graph.tensors]
+        constant = [tflite_model.is_constant(model, tensor) for tensor in graph.tensors]
         for name, tensor, fixed in zip(names, graph.tensors, constant, strict=True):
             shape = tuple(map(int, tensor.shape)) if fixed and tensor.shape is not None else ()
             tensors[name] = Stored(dtypes[tensor.type], shape, _tflite_ends(dtypes[tensor.type], tensor.quantization))
-        for operator in graph.operators if graph.operators is not None else ():
-            code = model.operatorCodes[operator.opcodeIndex]
+        for operator in graph.operators:
             makes = tuple(names[index] for index in operator.outputs if index >= 0)
             given = [index for index in operator.inputs if index >= 0]
             operators.append(
                 Operator(
-                    ";".join(makes), kinds[max(code.builtinCode, code.deprecatedBuiltinCode)],
+                    tflite_model.name(graph, operator), tflite_model.kind(model, operator),
                     tuple(names[index] for index in given if not constant[index]), makes,
                     tuple(names[index] for index in given if constant[index]),
                 )
@@ -124,10 +121,6 @@ def _tflite(data: bytes) -> Contents:
     sizes = [int(main.tensors[index].shape[0]) for index in main.inputs if len(main.tensors[index].shape)]
     outputs = tuple(main.tensors[index].name.decode() for index in main.outputs)
     return Contents(tuple(operators), tensors, outputs, None if any(free) else max(sizes, default=0) or None)
-
-
-def _is_constant(buffer: Any) -> bool:
-    return buffer.data is not None or buffer.offset > 1  # large ones lie behind the flatbuffer
 
 
 def _tflite_ends(dtype: str, quantization: Any) -> tuple[float, float] | None:

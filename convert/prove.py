@@ -179,11 +179,11 @@ def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) 
     return [f"{what}: {missing:.4f} lost, allowed {max_drop:g}"]
 
 
-def lost(parity: Parity, metric: Metric | None) -> float | None:
+def lost(parity: Parity | None, metric: Metric | None) -> float | None:
     """How much less the task metric is than Keras's; without one, the agreement than 1; None where neither is known."""
     if metric is not None:
         return metric.keras - metric.value
-    return None if parity.agreement is None else 1 - parity.agreement
+    return None if parity is None or parity.agreement is None else 1 - parity.agreement
 
 
 def _golden_tolerance(precision: Precision, question: Question, outputs: Mapping[str, Array]) -> float:

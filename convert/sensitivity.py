@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.parts import Part
@@ -33,6 +32,7 @@ UNHARMED_DB = 300.0
 MOST_FILES = 64
 MOST_SECONDS = 240.0
 ROWS = 32
+_MOST_BYTES = 2**27  # of those rows
 
 
 class Sensitivity(msgspec.Struct, frozen=True):
@@ -115,14 +115,7 @@ def rank(
 
 def some_rows(stream: Stream, rows: int = ROWS, seed: int = 0) -> dict[str, Array]:
     """A few samples from all over a stream, drawn at random with a seed; all where there are fewer."""
-    rng = np.random.default_rng(seed)
-    kept: list[Mapping[str, Array]] = []
-    for seen, row in enumerate(stream.batches(1)):  # reservoir sampling (Vitter, 1985, algorithm R)
-        if seen < rows:
-            kept.append(row)
-        elif (place := int(rng.integers(seen + 1))) < rows:
-            kept[place] = row
-    return {name: np.concatenate([row[name] for row in kept]) for name in kept[0]}
+    return stream.collect(rows, _MOST_BYTES, seed).inputs
 
 
 class _Group(NamedTuple):

@@ -10,7 +10,7 @@ from edgepack.convert.calibrate import Statistics, Stream, observe
 from edgepack.convert.node_names import name_nodes
 from edgepack.convert.parts import Part, chosen, parts_of
 from edgepack.convert.plan import Plan
-from edgepack.convert.precisions import find
+from edgepack.convert.precisions import FLOATS, find
 from edgepack.convert.precisions.base import Setting
 from edgepack.convert.process import Converter
 from edgepack.convert.schemes import Scheme
@@ -130,7 +130,7 @@ def _onnx_writer(plan: Plan, source: Source, calibration: Stream | None, tools: 
 
     def prepare(frozen: Frozen, markers: lowering.Markers) -> Writer:
         def write(scheme: Scheme, setting: Setting) -> bytes:
-            start = model if scheme.precision.name in {"float32", "float16"} else ready()
+            start = model if scheme.precision.name in FLOATS else ready()
             return onnx.finish(quantizer.quantize(start, scheme.precision.onnx, setting), plan.standard, tools.about)
 
         def named(model: Any) -> Any:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+from edgepack.convert import tflite_model
 from edgepack.convert.micro.array import Port
 from edgepack.runtime.engines.tflite_file import reason_to_refuse
 from edgepack.runtime.errors import ModelError
@@ -29,20 +30,16 @@ def read(data: bytes) -> Facts:
     Raises:
         ModelError: It is damaged, or holds no graph.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
     if reason := reason_to_refuse(data):
         raise ModelError(f"the TFLite file cannot be read: {reason}")
-    model = schema.ModelT.InitFromPackedBuf(data, 0)
-    kinds = {value: name for name, value in vars(schema.BuiltinOperator).items() if isinstance(value, int)}
-    types = {value: name.lower() for name, value in vars(schema.TensorType).items() if isinstance(value, int)}
-    codes = [_kind(code, kinds) for code in model.operatorCodes]
+    model, types = tflite_model.read(data), tflite_model.dtypes()
+    every = [(_kind(model, one, kind), one, graph) for graph, one, kind in tflite_model.operators(model)]
     graph = model.subgraphs[0]
     named = _signature_names(model)
     worth = {
         int(operator.outputs[0]): graph.tensors[operator.inputs[0]]
-        for operator in _list(graph.operators)
-        if codes[operator.opcodeIndex] == "DEQUANTIZE"
+        for kind, operator, each in every
+        if each is graph and kind == "DEQUANTIZE"
     }
 
     def port(index: int) -> Port:
@@ -52,7 +49,6 @@ def read(data: bytes) -> Facts:
         name = named.get(index, (tensor.name or b"").decode(errors="replace"))
         return Port(name, types[tensor.type], tuple(map(int, _list(tensor.shape))), scale, zero, step)
 
-    every = [(codes[one.opcodeIndex], one, each) for each in model.subgraphs for one in _list(each.operators)]
     return Facts(
         tuple(port(int(index)) for index in _list(graph.inputs)),
         tuple(port(int(index)) for index in _list(graph.outputs)),
@@ -61,9 +57,10 @@ def read(data: bytes) -> Facts:
     )
 
 
-def _kind(code: Any, kinds: dict[int, str]) -> str:
-    name = kinds[max(code.builtinCode, code.deprecatedBuiltinCode)]
-    return f"{name} {code.customCode.decode(errors='replace')}" if name == "CUSTOM" and code.customCode else name
+def _kind(model: Any, operator: Any, kind: str) -> str:
+    """The kind of an operator, with the name that a custom one goes by."""
+    code = model.operatorCodes[operator.opcodeIndex]
+    return f"{kind} {code.customCode.decode(errors='replace')}" if kind == "CUSTOM" and code.customCode else kind
 
 
 def _list(values: Any) -> Any:

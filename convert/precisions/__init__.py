@@ -1,6 +1,6 @@
 """The frozen table of precisions, one file each."""
 
-from edgepack.convert.precisions.base import Precision
+from edgepack.convert.precisions.base import FLOATS, Precision
 from edgepack.convert.precisions.dynamic_int8 import DYNAMIC_INT8
 from edgepack.convert.precisions.float16 import FLOAT16
 from edgepack.convert.precisions.float32 import FLOAT32
@@ -10,7 +10,7 @@ from edgepack.convert.precisions.weight_int4 import WEIGHT_INT4
 from edgepack.convert.precisions.weight_int8 import WEIGHT_INT8
 from edgepack.runtime.errors import UnknownNameError
 
-__all__ = ["PRECISIONS", "Precision", "find"]
+__all__ = ["FLOATS", "PRECISIONS", "Precision", "find"]
 
 PRECISIONS = {one.name: one for one in (FLOAT32, FLOAT16, WEIGHT_INT8, DYNAMIC_INT8, INT8, INT16X8, WEIGHT_INT4)}
 

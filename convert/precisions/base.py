@@ -14,6 +14,10 @@ from edgepack.runtime.tensor import Array
 __all__ = ["Precision", "Setting", "Support"]
 
 
+FLOATS = frozenset({"float32", "float16"})
+"""Names of the precisions in which nothing is quantized."""
+
+
 @dataclass(frozen=True, slots=True)
 class Precision:
     """How a file stores numbers."""

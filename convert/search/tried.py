@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from edgepack.convert.prove import lost
 from edgepack.convert.search.candidates import Candidate
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.manifest import Metric
@@ -56,9 +57,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def lost(self) -> float | None:
         """What is lost against Keras, of the metric or the agreement; None where there is neither."""
-        if self.metric is not None:
-            return self.metric.keras - self.metric.value
-        return None if self.parity is None or self.parity.agreement is None else 1 - self.parity.agreement
+        return lost(self.parity, self.metric)
 
     def is_of(self, candidate: Candidate) -> bool:
         """Whether this is the trial of that candidate."""

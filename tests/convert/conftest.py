@@ -64,6 +64,15 @@ def toy(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Toy:
     return Toy(model, path, {"image": data["image"][:128]}, quadrants(200, seed=2))
 
 
+@pytest.fixture
+def files(toy: Toy, tmp_path: Path) -> Path:
+    """A folder with the toy and its samples, as a user of the command has them."""
+    np.savez(tmp_path / "calibration.npz", **toy.calibration)
+    np.savez(tmp_path / "evaluation.npz", **toy.evaluation)
+    (tmp_path / "toy.keras").write_bytes(toy.path.read_bytes())
+    return tmp_path
+
+
 @dataclass(frozen=True)
 class Converted:
     """The toy in all eight variants, and the report."""

@@ -3,19 +3,10 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from edgepack.__main__ import main
-from tests.convert.conftest import Converted, Toy
-
-
-@pytest.fixture
-def files(toy: Toy, tmp_path: Path) -> Path:
-    np.savez(tmp_path / "calibration.npz", **toy.calibration)
-    np.savez(tmp_path / "evaluation.npz", **toy.evaluation)
-    (tmp_path / "toy.keras").write_bytes(toy.path.read_bytes())
-    return tmp_path
+from tests.convert.conftest import Converted
 
 
 def test_a_pack_and_its_reports_are_written(files: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,18 +9,10 @@ import pytest
 
 from edgepack.convert import convert_model
 from tests.conftest import Run
-from tests.convert.conftest import Converted, Toy
+from tests.convert.conftest import Converted
 from tests.zoo.packs import ZOO
 
 pytest.importorskip("tflite_micro", reason="tflite-micro has wheels for Linux on x86-64 alone")
-
-
-@pytest.fixture
-def files(toy: Toy, tmp_path: Path) -> Path:
-    np.savez(tmp_path / "calibration.npz", **toy.calibration)
-    np.savez(tmp_path / "evaluation.npz", **toy.evaluation)
-    (tmp_path / "toy.keras").write_bytes(toy.path.read_bytes())
-    return tmp_path
 
 
 def test_a_keras_model_becomes_source_and_a_report(files: Path, run: Run) -> None:
