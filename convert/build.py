@@ -1,66 +1,33 @@
 """Plan → files → proof → pack: one call, one report."""
 
-import datetime as dt
-import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import numpy as np
 
-from edgepack.convert import metrics, micro, process, shapes
+from edgepack.convert import metrics, micro, process
 from edgepack.convert.calibrate import Calibration, Stream, doubts, open_stream
-from edgepack.convert.cards import about_file, find_card
-from edgepack.convert.giving_back import Held, within_budget
+from edgepack.convert.cards import about_file
 from edgepack.convert.layer_files import look_at_built
-from edgepack.convert.lift import Lifted, lift
 from edgepack.convert.options import Options, make_options
-from edgepack.convert.packing import Built, check_bare, result_of, write
+from edgepack.convert.packing import check_bare, write
 from edgepack.convert.plan import TARGETS, Plan, make_plan
-from edgepack.convert.precisions import FLOATS
-from edgepack.convert.prove import Proof, Question
-from edgepack.convert.raw_samples import random_raw
-from edgepack.convert.report import Report, Result
-from edgepack.convert.rounding import movement
-from edgepack.convert.samples import Given, Samples, random_samples, read_samples
+from edgepack.convert.provenance import provenance_of
+from edgepack.convert.questions import ask, judged_on
+from edgepack.convert.report import Report
+from edgepack.convert.samples import Given, Samples
 from edgepack.convert.search import Search
 from edgepack.convert.search.conversion import find_best
 from edgepack.convert.search.store import check_folder
 from edgepack.convert.shapes import Shapes
-from edgepack.convert.source import Source, open_source
-from edgepack.convert.writers import WRITERS, Tools, Writer
-from edgepack.runtime.about import About
-from edgepack.runtime.device import this_device
-from edgepack.runtime.errors import ConvertError, DataError, EngineError, InputError, ModelError
+from edgepack.convert.source import open_source
+from edgepack.convert.subject import Subject, make_subject
+from edgepack.convert.variants import Progress, build_each, with_latency
+from edgepack.convert.writers import Tools
+from edgepack.runtime.errors import ConvertError, DataError, InputError
 from edgepack.runtime.manifest import Card
-from edgepack.runtime.states import States
-from edgepack.runtime.tensor import Array, TensorSpec
-from edgepack.runtime.timing import measure, measure_interleaved
-
-DEFAULT_DROP = 0.01  # of the task metric, where labels are given and nothing else was asked
-
-_GOLDENS = 4
-_LATENCY_SECONDS = 0.5  # a round, a variant
-_RANDOM_SAMPLES = 64
-_MOST_JUDGED, _MOST_JUDGED_BYTES = 1_000, 64_000_000  # of the calibration samples, where there are no others
-_LIBRARIES = (
-    "edgepack",
-    "tensorflow",
-    "keras",
-    "tf2onnx",
-    "onnx",
-    "onnxruntime",
-    "ai-edge-litert",
-    "litert-quantizer",
-    "numpy",
-)
-
-Progress = Callable[[int, str], None]
+from edgepack.runtime.tensor import TensorSpec
 
 
 def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice of the user
@@ -164,59 +131,46 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         source = open_source(
             model, unsafe_lambda=unsafe_lambda, custom=custom, signature=signature, input_signature=input_signature
         )
-        source = shapes.fixed(source, plan.shapes, plan.batch)
-        card = find_card(card, model, source)
-        states = dict((card.states if card else {}) if states is None else states)
-        lifted = lift(source, everything=lift_all)
-        check_bare(plan, lifted)
-        name = name or (card.name if card else source.name)
-        tools = Tools(converter, about_file(name, card), notes)
-        calibrating = None
-        if calibration is not None:
-            calibrating = open_stream(
-                calibration, source, lifted=lifted, card=card, most=calibration_samples, seed=seed
-            ).telling(_telling(progress, "reading calibration samples"))
-            calibrating.survey  # noqa: B018 - one pass, before any long work: a sample that does not fit is found here
-        judged = _judged(evaluation, calibrating, source, lifted)
-        question = _question(source, judged, lifted, max_drop, metric)
-        source = lifted.rest if lifted else source
-        outputs = source.outputs
-        States(source.inputs, source.outputs, states)  # pairs that cannot be are refused before the long work
-        provenance = _provenance(plan, card, calibrating, judged, seed) | _origin(model, lifted)
+        subject = make_subject(model, source, plan, card, states=states, name=name, lift_all=lift_all)
+        check_bare(plan, subject.lifted)
+        tools = Tools(converter, about_file(subject.name, subject.card), notes)
+        stream = _stream(calibration, subject, calibration_samples, seed, progress)
+        judged = judged_on(subject, evaluation, stream)
+        question = ask(subject, judged, max_drop, metric)
+        provenance = provenance_of(plan, subject, stream, judged, seed)
         hunted = None
         if search is not None:
             hunted = find_best(
-                plan, source, calibrating, question, tools, asked=(search, asked), provenance=provenance,
+                plan, subject.rest, stream, question, tools, asked=(search, asked), provenance=provenance,
                 progress=progress,
             )  # fmt: skip
             provenance["search"] = hunted.findings.provenance()
-        built = list(hunted.built if hunted else _build(plan, source, calibrating, question, tools, progress))
-    results = hunted.results if hunted else _with_latency(built, judged)
+        built = list(hunted.built if hunted else build_each(plan, subject.rest, stream, question, tools, progress))
+    results = hunted.results if hunted else with_latency(built, judged)
     if progress:
         progress(len(built), "each layer")
-    looked = look_at_built(built, tools.writers, judged, notes)
     report = Report(
-        name=name,
+        name=subject.name,
         output=str(plan.output),
-        inputs=_described(source.inputs, card),
-        outputs=_described(source.outputs, card),
+        inputs=_described(subject.rest.inputs, subject.card),
+        outputs=_described(subject.rest.outputs, subject.card),
         samples=judged.origin,
         sample_count=len(judged),
-        calibration=calibrating.origin if calibrating else None,
-        calibration_count=calibrating.count if calibrating else 0,
+        calibration=stream.origin if stream else None,
+        calibration_count=stream.count if stream else 0,
         max_drop=question.max_drop,
-        notes=(*(lifted.notes if lifted else ()), *notes),
         results=results,
         provenance=provenance,
-        states=states,
-        layers=looked,
-        warnings=_warnings(plan, calibrating, judged if evaluation is not None else None, outputs, tools.about),
+        states=subject.states,
+        layers=look_at_built(built, tools.writers, judged, notes),
+        notes=(*(subject.lifted.notes if subject.lifted else ()), *notes),
+        warnings=_warnings(plan, stream, judged if evaluation is not None else None, subject, tools),
         search=hunted.findings if hunted else None,
     )
     if not report.passed:
         reasons = "; ".join(f"{one.variant}: {', '.join(one.reasons)}" for one in results)
         raise ConvertError(f"no file came out right, nothing was written: {reasons}")
-    c_array = write(plan, report, question, built, card, lifted, force=force)
+    c_array = write(plan, report, question, built, subject.card, subject.lifted, force=force)
     if hunted:
         hunted.store.finish()
     return msgspec.structs.replace(report, c_array=c_array)
@@ -234,137 +188,26 @@ def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> Non
         )
 
 
-def _question(
-    source: Source, judged: Samples, lifted: Lifted | None, max_drop: float | None, metric: str | None = None
-) -> Question:
-    """What every file is held against: the Keras model's own answers on the samples."""
-    try:
-        outputs = lifted.predict(judged) if lifted else source.predict(judged.inputs, judged.rows_at_once)
-    except ModelError as error:
-        raise ModelError(f"{error}; {hint}" if (hint := shapes.hint(source)) else str(error)) from error
-    _check_reference(outputs)
-    # Labels that do not fit are refused before anything is built.
-    picked = metrics.pick(judged.labels, outputs, metric)
-    allowed = DEFAULT_DROP if max_drop is None and picked else max_drop
-    converted = lifted.rest if lifted else source
-    stretched = shapes.stretched(converted, judged.inputs)
-    moved = movement(converted, judged.inputs)
-    return Question(
-        judged,
-        outputs,
-        _golden_rows(outputs),
-        allowed,
-        stretched,
-        give_back=max_drop is not None,
-        metric=metric,
-        movement=moved,
-    )
-
-
-def _judged(evaluation: Given | None, calibrating: Stream | None, source: Source, lifted: Lifted | None) -> Samples:
-    """The samples every file is judged on, as tensors for what is converted."""
-    if evaluation is not None:
-        samples = read_samples(evaluation, source, "evaluation")
-        return lifted.tensors(samples) if lifted else samples
-    if calibrating is not None:
-        return calibrating.collect(_MOST_JUDGED, _MOST_JUDGED_BYTES)
-    return random_raw(lifted, _RANDOM_SAMPLES) if lifted else random_samples(source, _RANDOM_SAMPLES)
-
-
-def _check_reference(outputs: dict[str, Array]) -> None:
-    """A model that gives NaN itself cannot be held against anything."""
-    for name, array in outputs.items():
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise ModelError(
-                f"the Keras model itself gives NaN in output {name!r} on the evaluation samples; mend it first"
-            )
-
-
-def _build(
-    plan: Plan,
-    source: Source,
-    calibration: Stream | None,
-    question: Question,
-    tools: Tools,
+def _stream(
+    calibration: Calibration | None,
+    subject: Subject,
+    most: int | None,
+    seed: int,
     progress: Progress | None,
-) -> Iterator[Built]:
-    """Build and prove each variant; what fails becomes a reason."""
-    done = 0
-    hint = shapes.hint(source)
+) -> Stream | None:
+    """The calibration samples, gone through once: one that does not fit is found before any long work."""
+    if calibration is None:
+        return None
 
     def tell(seen: int) -> None:
-        if progress and calibration:
-            progress(done, f"{variant}: calibrating on {seen:,} of {calibration.count:,} samples")
+        if progress:
+            progress(0, f"reading calibration samples: {seen:,}")
 
-    stream = calibration.telling(tell) if calibration else None
-    for target in plan.targets:
-        writer: Writer | None = None
-        refusal = ""
-        for scheme in plan.schemes:
-            variant = scheme.variant(target)
-            if progress:
-                progress(done, variant)
-            try:
-                if writer is None and not refusal:
-                    writer = WRITERS[target](plan, source, stream, tools)
-                    _keep(writer, plan, tools)
-                if writer is None:
-                    raise ConvertError(refusal)
-                held = within_budget(writer, scheme, question, tell=partial(_tell, progress, done, variant))
-            except (ConvertError, EngineError, ModelError) as error:
-                refusal = refusal or ("" if writer else str(error))
-                held = Held(scheme.options, b"", Proof((str(error),)))
-            if hint and target == "tflite" and held.proof.parity is None:  # it could not be written, or not be run
-                held = replace(held, proof=replace(held.proof, reasons=(*held.proof.reasons, hint)))
-            tools.notes.extend(held.notes)
-            yield Built(
-                variant, target, scheme.precision.name, held.options, held.data, held.proof, held.trials,
-                held.sensitivities,
-            )  # fmt: skip
-            done += 1
-        tools.converter.give_back()
-
-
-def _tell(progress: Progress | None, done: int, variant: str, text: str) -> None:
-    if progress:
-        progress(done, f"{variant}: {text}")
-
-
-def _keep(writer: Writer, plan: Plan, tools: Tools) -> None:
-    """Keep a writer for the look at layers; it holds as much as several files, so not where nothing is quantized."""
-    if any(one.precision.name not in FLOATS for one in plan.schemes):
-        tools.writers[writer.target] = writer
-
-
-def _with_latency(built: list[Built], samples: Samples) -> tuple[Result, ...]:
-    """The results, with the latency of every file that is right: one row, one thread, rounds interleaved."""
-    right = [one for one in built if one.proof.session and not one.proof.reasons]
-    row = {name: array[:1] for name, array in samples.inputs.items()}
-    calls = [partial(one.proof.session.run, row) for one in right if one.proof.session]
-    timings = dict(
-        zip(
-            (one.variant for one in right),
-            measure_interleaved(calls, rounds=5, warmup=1, repeat=_laps(calls)),
-            strict=True,
-        )
-    )
-    return tuple(result_of(one, timings[one.variant].p50_us if one.variant in timings else None) for one in built)
-
-
-def _laps(calls: Sequence[Callable[[], object]]) -> int:
-    """How often a call is timed in a round: twenty times, or less where that would take long."""
-    slowest = max((measure(call, warmup=1, repeat=1).p50_us for call in calls), default=1.0)
-    return max(1, min(20, int(_LATENCY_SECONDS * 1e6 / slowest)))
-
-
-def _golden_rows(outputs: dict[str, Array]) -> tuple[int, ...]:
-    """A few rows whose answers differ most: the first of each winning class, where there are classes."""
-    first = next(iter(outputs.values()))
-    rows = len(first)
-    winners = first.reshape(rows, -1).argmax(axis=1)
-    firsts = sorted(np.unique(winners, return_index=True)[1].tolist())
-    spread = list(dict.fromkeys([*firsts, *np.linspace(0, rows - 1, min(rows, _GOLDENS)).astype(int).tolist()]))
-    return tuple(sorted(spread[:_GOLDENS]))
+    stream = open_stream(
+        calibration, subject.whole, lifted=subject.lifted, card=subject.card, most=most, seed=seed
+    ).telling(tell)
+    stream.survey  # noqa: B018 - that is the pass
+    return stream
 
 
 def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[TensorSpec, ...]:
@@ -372,53 +215,10 @@ def _described(specs: tuple[TensorSpec, ...], card: Card | None) -> tuple[Tensor
     return tuple(msgspec.structs.replace(spec, meaning=meanings.get(spec.name, "")) for spec in specs)
 
 
-def _telling(progress: Progress | None, text: str) -> Callable[[int], None]:
-    """Shows how many samples were gone through, before any variant is done."""
-    return lambda seen: progress(0, f"{text}: {seen:,}") if progress else None
-
-
 def _warnings(
-    plan: Plan, calibration: Stream | None, judged: Samples | None, outputs: tuple[TensorSpec, ...], about: About
+    plan: Plan, calibration: Stream | None, judged: Samples | None, subject: Subject, tools: Tools
 ) -> tuple[str, ...]:
     """What speaks against the calibration samples, where a file was calibrated on them."""
     if calibration is None or not any(one.precision.needs_calibration for one in plan.schemes):
         return ()
-    return doubts(calibration, judged, outputs, about.labels)
-
-
-def _provenance(
-    plan: Plan, card: Card | None, calibration: Stream | None, judged: Samples, seed: int
-) -> dict[str, Any]:
-    facts: dict[str, Any] = {
-        "created": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "libraries": {name: found for name in _LIBRARIES if (found := _version(name))},
-        "proved_on": {"cpu": (device := this_device()).cpu, "fingerprint": device.fingerprint},
-        "evaluation": {"origin": judged.origin, "samples": len(judged), "sha256": judged.digest},
-    }
-    if "onnx" in plan.targets:
-        facts["onnx"] = {"standard": str(plan.standard), "min_onnxruntime": plan.standard.onnxruntime}
-    if calibration:
-        drawn = {"drawn_from": calibration.drawn_from, "seed": seed} if calibration.drawn_from else {}
-        facts["calibration"] = {
-            "origin": calibration.origin, "samples": calibration.count, "sha256": calibration.digest, **drawn
-        }  # fmt: skip
-    if card and card.recipe:
-        facts["recipe"] = card.recipe
-    return facts
-
-
-def _origin(model: Any, lifted: Lifted | None) -> dict[str, Any]:
-    """What the pack was made of: the name of the model's file, without its folder, and what became steps."""
-    facts: dict[str, Any] = {"lifted": lifted.layers} if lifted else {}
-    if isinstance(model, (str, os.PathLike)):
-        path = Path(model)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-        facts["model"] = {"file": path.name} | ({"sha256": digest} if digest else {})
-    return facts
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
+    return doubts(calibration, judged, subject.rest.outputs, tools.about.labels)

@@ -23,7 +23,7 @@ from edgepack.convert.sensitivity import Ranking, Sensitivity
 from edgepack.convert.writers import Writer
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.session import Session
-from edgepack.runtime.timing import measure, measure_interleaved
+from edgepack.runtime.timing import laps_for, measure_interleaved
 
 Aim = Literal["latency", "size"]
 """What the file is for: being faster than float32, or being small, however fast."""
@@ -31,7 +31,7 @@ Aim = Literal["latency", "size"]
 _MOST_PRUNED = 24  # layers that are tried without
 _MOST_NAMED = 2
 _CLEARER_DB = 0.5  # a remedy that gains less is left out of what follows
-_ROUND_SECONDS = 0.3
+_ROUND_SECONDS, _MOST_LAPS = 0.3, 50
 _ROUNDS = 8
 
 # field of the options, another value, how that is said: what costs no latency, or little, the likeliest first
@@ -233,8 +233,7 @@ class _Bench:
         with Session(open_here(self._writer.target, self._writer.float32), "float32") as float32:
             sessions = [float32, *(one.proof.session for one in holding if one.proof.session)]
             calls = [partial(session.run, row) for session in sessions]
-            slowest = max(measure(call, warmup=1, repeat=1).p50_us for call in calls)
-            laps = max(1, min(50, int(_ROUND_SECONDS * 1e6 / slowest / len(calls))))
+            laps = laps_for(calls, seconds=_ROUND_SECONDS, most=_MOST_LAPS, shared=True)
             first, *others = measure_interleaved(calls, rounds=_ROUNDS, warmup=2, repeat=laps)
         for one, timing in zip(holding, others, strict=True):
             one.trial = msgspec.structs.replace(one.trial, p50_us=timing.p50_us)

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
@@ -82,3 +82,27 @@ def measure_interleaved(
         for index, call in enumerate(calls):
             laps[index] += measure(call, warmup=warmup, repeat=repeat, clock=clock).ns
     return tuple(Timing(ns) for ns in laps)
+
+
+def laps_for(
+    calls: Iterable[Callable[[], object]],
+    *,
+    seconds: float,
+    most: int,
+    fewest: int = 1,
+    shared: bool = False,
+    clock: Callable[[], int] = time.perf_counter_ns,
+) -> int:
+    """How often calls are timed in a round, so that the slowest of them takes about so long.
+
+    Args:
+        calls: What will be timed; each is called twice now.
+        seconds: What the slowest call takes in a round, about; with `shared`, what all of them together take at most.
+        most: So many laps at most.
+        fewest: So many at least, however long they take.
+        shared: Whether the calls of a round share the seconds.
+        clock: Monotonic nanoseconds.
+    """
+    found = [measure(call, warmup=1, repeat=1, clock=clock).p50_us for call in calls]
+    slowest = max(found, default=1.0) * (len(found) if shared else 1)
+    return max(fewest, min(most, int(seconds * 1e6 / max(slowest, 1.0))))

@@ -10,9 +10,9 @@ from edgepack.quiet import quiet
 from edgepack.runtime import engines
 from edgepack.runtime.session import Session
 from edgepack.runtime.tensor import Array
-from edgepack.runtime.timing import Timing, measure, measure_interleaved
+from edgepack.runtime.timing import Timing, laps_for, measure_interleaved
 
-_MOST_LAPS = 400
+_FEWEST_LAPS, _MOST_LAPS = 3, 400
 
 Runs = Mapping[str, Callable[[], object]]
 Rounds = dict[str, tuple[float, ...]]
@@ -31,8 +31,7 @@ class File:
 
 def time_interleaved(runs: Runs, rounds: int, seconds: float) -> Rounds:
     """Time calls with `runtime.timing.measure_interleaved`; the slowest takes about `seconds` a round, or one lap."""
-    slowest = max(measure(call, warmup=1, repeat=2).p50_us for call in runs.values())
-    laps = max(3, min(_MOST_LAPS, int(seconds * 1e6 / max(slowest, 1.0))))
+    laps = laps_for(runs.values(), seconds=seconds, fewest=_FEWEST_LAPS, most=_MOST_LAPS)
     timings = measure_interleaved(list(runs.values()), rounds=rounds, warmup=1, repeat=laps)
     return {
         name: tuple(Timing(timing.ns[start : start + laps]).p50_us for start in range(0, rounds * laps, laps))

@@ -1,10 +1,11 @@
 """Timing: every lap is kept, the clock is given."""
 
+from collections.abc import Callable
 from itertools import count
 
 import pytest
 
-from edgepack.runtime.timing import Timing, measure, measure_interleaved
+from edgepack.runtime.timing import Timing, laps_for, measure, measure_interleaved
 from tests.fakes import FakeClock
 
 
@@ -38,3 +39,18 @@ def test_one_lap_is_every_percentile() -> None:
 
 def test_calls_a_second_count_every_lap() -> None:
     assert Timing((500_000_000, 1_500_000_000)).per_second == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shared", "laps"), [(0.01, False, 5), (0.01, True, 2), (1.0, False, 50), (0.001, False, 1)]
+)
+def test_laps_follow_the_slowest_call(seconds: float, shared: bool, laps: int) -> None:
+    clock = FakeClock(step_ns=0)
+
+    def taking(milliseconds: int) -> Callable[[], None]:
+        def call() -> None:
+            clock.now_ns += milliseconds * 1_000_000
+
+        return call
+
+    assert laps_for([taking(1), taking(2)], seconds=seconds, most=50, shared=shared, clock=clock) == laps

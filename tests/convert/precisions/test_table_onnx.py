@@ -9,16 +9,18 @@ import msgspec
 import numpy as np
 import pytest
 
-from edgepack.convert import build, process
+from edgepack.convert import process
 from edgepack.convert.calibrate import Stream
 from edgepack.convert.cards import about_file
 from edgepack.convert.options import METHODS, Options
 from edgepack.convert.plan import make_plan
 from edgepack.convert.precisions import PRECISIONS, find
 from edgepack.convert.prove import Proof, Question, prove
+from edgepack.convert.questions import ask
 from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.source import open_source
+from edgepack.convert.subject import make_subject
 from edgepack.convert.writers import WRITERS, Tools, Writer
 from edgepack.runtime.errors import ConvertError
 
@@ -158,12 +160,12 @@ def written(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ca
             given = model.inputs[0]
             shape = (_ROWS, *given.shape[1:])
             rows = rng.integers(0, 50, shape) if "int" in given.dtype else rng.normal(size=shape)
-            source = open_source(model)
-            samples = Samples({given.name: rows.astype(given.dtype)}, {}, "memory")
             plan = make_plan(folder / f"{name}.edgepack", "onnx", "float32", "auto", force=False)
+            subject = make_subject(model, open_source(model), plan, None, states=None, name=None, lift_all=False)
+            samples = Samples({given.name: rows.astype(given.dtype)}, {}, "memory")
             tools = Tools(converter, about_file(name, None), [])
-            writer = WRITERS["onnx"](plan, source, Stream.of(samples), tools)
-            return writer, build._question(source, samples, None, None)
+            writer = WRITERS["onnx"](plan, subject.rest, Stream.of(samples), tools)
+            return writer, ask(subject, samples, None)
 
         yield make
 
