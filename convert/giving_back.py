@@ -6,6 +6,7 @@ were needed, and each of those is tried without. What holds is timed against flo
 """
 
 import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -84,7 +85,9 @@ def within_budget(
     question: Question,
     *,
     aim: Aim = "latency",
+    seconds: float = math.inf,
     tell: Callable[[str], object] = lambda text: None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Held:
     """Write and prove a file; where it loses more than was allowed, find one of its precision that does not.
 
@@ -94,7 +97,9 @@ def within_budget(
         question: What is judged on, how much may be lost, and whether anything is given back for it. Where there are
             calibration samples, layers are ranked on those, so that the ones that judge have no part in it.
         aim: `"latency"` leaves a file out that is not faster than the float32 one in its engine.
+        seconds: When they are over nothing more is tried, and what was found is timed.
         tell: Called with what is being tried.
+        clock: Seconds, monotonic.
 
     Returns:
         The plain file where it is right, or cannot be helped. Else the chosen one, its proof without reasons; where
@@ -109,16 +114,20 @@ def within_budget(
     helped = question.give_back and scheme.precision.name not in FLOATS
     if not (helped and proof.parity is not None and proof.reasons):
         return Held(scheme.options, data, proof)
-    bench = _Bench(writer, scheme, question, tell)
+    until = clock() + seconds
+    bench = _Bench(writer, scheme, question, tell, lambda: clock() >= until)
     plain = bench.add("plain", scheme.options, data, proof)
     best = _with_remedies(bench, scheme, plain)
     ranking = Ranking((), 0, complete=True)
-    if not bench.safe:
+    if not (bench.safe or bench.is_over()):
         tell("ranking layers")
         stream = writer.calibration
         few = {name: array[: sensitivity.ROWS] for name, array in question.samples.inputs.items()}
         rows = sensitivity.some_rows(stream) if stream else few
-        ranking = sensitivity.rank(writer, Scheme(scheme.precision, best.options), rows, tell=tell)
+        ranking = sensitivity.rank(
+            writer, Scheme(scheme.precision, best.options), rows,
+            most_seconds=min(sensitivity.MOST_SECONDS, until - clock()), tell=tell, clock=clock,
+        )  # fmt: skip
         _give_back(bench, best.options, _harmed(ranking))
     chosen, reason = bench.choose(aim)
     notes = _notes(writer.target, scheme, ranking, chosen)
@@ -150,7 +159,15 @@ class _Tried:
 class _Bench:
     """Writes, proves and remembers files; what was written before is not proved again."""
 
-    def __init__(self, writer: Writer, scheme: Scheme, question: Question, tell: Callable[[str], object]) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        scheme: Scheme,
+        question: Question,
+        tell: Callable[[str], object],
+        is_over: Callable[[], bool],
+    ) -> None:
+        self.is_over = is_over
         self._writer, self._precision, self._question, self._tell = writer, scheme.precision, question, tell
         self._known: dict[str, _Tried] = {}
         self.tried: list[_Tried] = []
@@ -172,7 +189,9 @@ class _Bench:
         return found
 
     def attempt(self, what: str, options: Options) -> _Tried | None:
-        """One file more; None where it cannot be written."""
+        """One file more; None where it cannot be written, or time is up."""
+        if self.is_over():
+            return None
         self._tell(what)
         try:
             data = self._writer(Scheme(self._precision, options))

@@ -12,6 +12,7 @@ from edgepack.convert.search.asked import Search
 from edgepack.convert.search.hunt import Ground
 from edgepack.convert.search.key import key_of
 from edgepack.convert.search.outcome import Outcome, search
+from edgepack.convert.search.repairs import mend
 from edgepack.convert.search.store import Store, folder_of
 from edgepack.convert.search.trial import Laboratory
 from edgepack.convert.source import Source
@@ -53,6 +54,7 @@ def find_best(
         search=wanted,
         laboratory=Laboratory(question, Store(folder_of(plan.output), key, tools.notes), wanted.threads),
         calibrated=calibration is not None,
+        repair=partial(mend, aim=wanted.aim),
         progress=progress,
     )
     return search(ground, bare=plan.bare is not None)

@@ -176,21 +176,27 @@ class Hunt:
         if self._ground.repair is None:
             return []
         allowed = self._laboratory.question.max_drop
-        found = {target: worth_mending(self._done, target, allowed) for target in self._formats}
+        found = {
+            target: worth_mending(self._done, target, allowed, self._ground.search.aim) for target in self._formats
+        }
         return [(target, one) for target, one in found.items() if one is not None]
 
     def _mend(self) -> None:
         """Give precision back to the first that is worth it; one that cannot be mended is a line too."""
         assert self._ground.repair is not None, "nothing is mendable without"
         target, missed = self._mendable[0]
-        self._tell(f"mending {missed.variant}")
+        known = self._mended_before(missed)
+        if known is not None:
+            self._done.append(known)
+            return
+        tell = self._telling(f"mending {missed.variant}")
         scheme = Scheme(find(missed.precision), _options(missed))
         left = self._ground.search.budget_seconds * (1 - _FINAL_SHARE) - self.elapsed
         reason = ""
         mended = None
         try:
             mended = self._ground.repair(
-                Missed(self._formats[target].writer, scheme, missed, self._laboratory.question, left)
+                Missed(self._formats[target].writer, scheme, missed, self._laboratory.question, left, tell)
             )
         except EdgepackError as error:
             reason = f": {error}"
@@ -202,6 +208,17 @@ class Hunt:
             reasons=(f"no layers were found whose precision would bring back what it loses{reason}",),
         )  # fmt: skip
         self._done.append(line)
+
+    def _mended_before(self, missed: Tried) -> Tried | None:
+        """What an earlier run of the search mended it to, if that holds today's budget."""
+        allowed = self._laboratory.question.max_drop
+        return next(
+            (
+                one for one in self._laboratory.store.trials
+                if one.mends == missed.variant and not (one.reasons or loses(one, allowed))
+            ),
+            None,
+        )  # fmt: skip
 
     def _meet(self) -> None:
         """The last rounds: the front of each format and every float32 file, side by side."""
@@ -248,6 +265,10 @@ class Hunt:
     def _tell(self, what: str) -> None:
         if self._ground.progress:
             self._ground.progress(len(self._done), f"{what}{self._best_so_far()}")
+
+    def _telling(self, what: str) -> Callable[[str], None]:
+        self._tell(what)
+        return lambda more: self._tell(f"{what}: {more}")
 
     def _best_so_far(self) -> str:
         allowed = self._laboratory.question.max_drop

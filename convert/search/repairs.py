@@ -1,15 +1,18 @@
-"""The seam for giving precision back: a fast file that loses too much may be mended, and is then tried again."""
+"""Giving precision back in a search: a fast file that loses too much is mended, and is then tried again."""
 
+import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from edgepack.convert.giving_back import Aim, within_budget
 from edgepack.convert.prove import Question
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.search.choice import loses
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.writers import Writer
+from edgepack.runtime.choose import DEFAULT_DROP
 
-_CLEARLY = 1.03  # times: a file that is no faster than what is right already is not worth mending
+_CLEARLY = 1.03  # times: a file that is no better than what is right already is not worth mending
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +27,52 @@ class Missed:
     """With the `max_drop` that was missed."""
     seconds: float
     """How long mending may take."""
+    tell: Callable[[str], object] = lambda text: None
+    """Called with what is being tried."""
 
 
 Repair = Callable[[Missed], Scheme | None]
 """Returns a scheme that keeps the budget, as with more `float_layers`; None where there is none."""
 
 
-def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | None) -> Tried | None:
-    """The fastest file of a format that loses too much, is faster than each that is right, and was not mended yet."""
+def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | None, aim: Aim) -> Tried | None:
+    """The best file of a format that loses too much, where it is clearly better than each that is right.
+
+    One of a precision is enough: mending tries its other options too.
+
+    Args:
+        trials: What was tried.
+        file_format: The format.
+        max_drop: The accuracy budget.
+        aim: Whether the fastest is the best, or the smallest.
+    """
     tried = [one for one in trials if one.format == file_format]
-    mended = {one.mends for one in tried}
-    mine = [one for one in tried if one.of_float32 is not None]
-    right = [one.of_float32 or 0.0 for one in mine if not one.reasons and not loses(one, max_drop)]
+    mended = {one.precision for one in tried if one.mends}
+    cost: Callable[[Tried], float] = {
+        "latency": lambda one: one.of_float32 or 0.0,
+        "size": lambda one: float(one.size_bytes),
+    }[aim]
+    ran = [one for one in tried if one.of_float32 is not None]
+    right = [cost(one) for one in ran if not one.reasons and not loses(one, max_drop)]
     missed = [
-        one for one in mine
-        if one.parity is not None and (one.reasons or loses(one, max_drop)) and one.variant not in mended
-        and _CLEARLY * (one.of_float32 or 0.0) < min(right, default=1.0)
+        one for one in ran
+        if one.parity is not None and (one.reasons or loses(one, max_drop)) and one.precision not in mended
+        and _CLEARLY * cost(one) < min(right, default=math.inf)
     ]  # fmt: skip
-    return min(missed, key=lambda one: one.of_float32 or 0.0, default=None)
+    return min(missed, key=cost, default=None)
+
+
+def mend(missed: Missed, *, aim: Aim) -> Scheme | None:
+    """A scheme that holds the budget: other options where they are enough, else as few layers in float as will do.
+
+    Where no budget was asked for, the agreement that `choose` asks for on a device is held.
+
+    Raises:
+        ConvertError: The file cannot be written again.
+    """
+    allowed = DEFAULT_DROP if missed.question.max_drop is None else missed.question.max_drop
+    question = replace(missed.question, max_drop=allowed, give_back=True)
+    held = within_budget(missed.writer, missed.scheme, question, aim=aim, seconds=missed.seconds, tell=missed.tell)
+    if held.proof.session is not None:
+        held.proof.session.close()
+    return None if held.proof.reasons else Scheme(missed.scheme.precision, held.options)
