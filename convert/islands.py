@@ -60,9 +60,13 @@ def quantized_nodes(model: Any, setting: Setting) -> list[str]:
 
 
 def floats_of(model: Any, setting: Setting) -> frozenset[str]:
-    """The names of the nodes that were asked to stay in float."""
+    """The names of the nodes that stay in float: those that were asked to, and those at a tensor without bounds."""
     operators = set(setting.options.float_operators or ())
-    return setting.float_nodes | {name_of(node) for node in model.graph.node if node.op_type in operators}
+    return setting.float_nodes | {
+        name_of(node)
+        for node in model.graph.node
+        if node.op_type in operators or not setting.unbounded.isdisjoint((*node.input, *node.output))
+    }
 
 
 def _multiplies(node: Any, sizes: Mapping[str, int]) -> bool:

@@ -5,12 +5,12 @@ in two around it. In float it costs less. Which operators those are was measured
 some of them depends on their scales: so the quantized file is opened, and what is left out is given back too.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import numpy as np
 
-from edgepack.convert import litert_quantizer, tflite_model
+from edgepack.convert import litert_quantizer, tflite_biases, tflite_model
 from edgepack.convert.litert_quantizer import Rule
 from edgepack.convert.setting import Setting
 from edgepack.quiet import quiet
@@ -45,7 +45,7 @@ def quantize(data: bytes, setting: Setting, activation_bits: int, *, interface: 
     """
     assert setting.ranges is not None, "checked before anything is converted"
     model = tflite_model.read(data)
-    loose = _without_range(model, setting.ranges)
+    loose = _without_range(model, setting.ranges.keys() - setting.unbounded)
     chooses = setting.options.float_operators is None and activation_bits == 8 and not interface
     operators = FLOAT_OPERATORS if chooses else setting.options.float_operators or ()
     granularity = litert_quantizer.granularity(setting.options)
@@ -66,7 +66,7 @@ def _given_back(data: bytes, rules: list[Rule], ranges: Ranges, wrong: Callable[
     """The quantized file, with those operators in float that turn out to be better so."""
     operators = tflite_model.operators(tflite_model.read(data))
     known = {tflite_model.name(graph, operator) for graph, operator, _ in operators}
-    written = _mended(litert_quantizer.quantize(data, rules, ranges))
+    written = _written(data, rules, ranges)
     given: set[str] = set()
     for _ in range(_ROUNDS):
         found = (wrong(written) & known) - given
@@ -74,8 +74,12 @@ def _given_back(data: bytes, rules: list[Rule], ranges: Ranges, wrong: Callable[
             break
         given |= found
         rules = [*rules, *litert_quantizer.kept(nodes=found, interface=False)]
-        written = _mended(litert_quantizer.quantize(data, rules, ranges))
+        written = _written(data, rules, ranges)
     return written
+
+
+def _written(data: bytes, rules: list[Rule], ranges: Ranges) -> bytes:
+    return tflite_biases.with_room(_mended(litert_quantizer.quantize(data, rules, ranges)), data)
 
 
 def _overflowing(data: bytes) -> set[str]:
@@ -119,8 +123,8 @@ def _left(data: bytes) -> set[str]:
     return {name for first, name in named if first in left}
 
 
-def _without_range(model: Any, ranges: Ranges) -> set[str]:
-    """Names of operators of which a tensor has no range: those inside loops, whose tensors no calibration sees."""
+def _without_range(model: Any, ranges: Collection[str]) -> set[str]:
+    """Names of operators of which a tensor has no range: at masks, and inside loops, where no calibration sees them."""
     found: set[str] = set()
     for graph, operator, _ in tflite_model.operators(model):
         tensors = [graph.tensors[index] for index in (*operator.inputs, *operator.outputs) if index >= 0]

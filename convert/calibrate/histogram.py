@@ -23,12 +23,14 @@ class Histogram:
         lowest: The lowest finite value; infinity before there was any.
         highest: The highest finite value; minus infinity before there was any.
         seen: How many finite values there were.
+        unbounded: Whether there were values without bounds: infinity, as masks of attention hold.
         zeros: How many of the counted values are exactly 0.
     """
 
     def __init__(self) -> None:
         self.lowest, self.highest = math.inf, -math.inf
         self.seen = self.zeros = 0
+        self.unbounded = False
         self._exponent, self._first = 0, 0
         self._counts = np.zeros(0, np.int64)
 
@@ -46,7 +48,7 @@ class Histogram:
         """Count the values of a tensor.
 
         Args:
-            values: Floats of any shape; infinity and NaN, as masks of attention hold, are passed over.
+            values: Floats of any shape; infinity and NaN are passed over.
             most: How many are counted at most; of more, every n-th. The lowest and the highest are those of all.
             start: Which is the first that is counted, any whole number: where it moves from call to call, every index
                 of every axis has its turn.
@@ -56,6 +58,7 @@ class Histogram:
             return
         low, high = float(flat.min()), float(flat.max())
         if not (math.isfinite(low) and math.isfinite(high)):
+            self.unbounded = self.unbounded or bool(np.isinf(flat).any())
             self.add(flat[np.isfinite(flat)], most, start)
             return
         self.lowest, self.highest = min(self.lowest, low), max(self.highest, high)

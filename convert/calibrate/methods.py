@@ -28,6 +28,8 @@ _MSE_STEPS = 512  # thresholds that are tried on each side of zero
 def range_of(histogram: Histogram, method: Method, *, symmetric: bool, bits: int) -> Range:
     """The range to quantize a tensor by; it lies within what the tensor held, or around zero where it is symmetric.
 
+    A tensor that held nothing but 0 has a range from 0 to 1, since no scale can be made of one that is empty.
+
     Args:
         histogram: What the tensor held.
         method: `"minmax"` all of it; `"percentile"` all but `100 - PERCENTILE` percent, cut off at both ends alike;
@@ -41,9 +43,9 @@ def range_of(histogram: Histogram, method: Method, *, symmetric: bool, bits: int
     chosen = method if bits <= 8 or method == "mse" else "minmax"
     low, high = _METHODS[chosen](histogram, symmetric, bits) if low < high else (low, high)
     if symmetric:
-        largest = max(abs(low), abs(high))
+        largest = max(abs(low), abs(high)) or 1.0
         return -largest, largest
-    return max(low, histogram.lowest), min(high, histogram.highest)
+    return (max(low, histogram.lowest), min(high, histogram.highest)) if low or high else (0.0, 1.0)
 
 
 def _minmax(histogram: Histogram, symmetric: bool, bits: int) -> Range:

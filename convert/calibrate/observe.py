@@ -13,6 +13,7 @@ from edgepack.convert.options import Method
 from edgepack.runtime.errors import ConvertError, EngineError
 from edgepack.runtime.tensor import Array
 
+_LARGEST = 1e8  # magnitude: beyond it a number says that another does not count
 _COUNTED = 1 << 30  # elements of a tensor that go into its histogram: all of 2,000 rows of 112 x 112 x 32
 _BYTES_AT_ONCE = 64_000_000  # of all tensors of the rows that run together
 _MOST_ROWS = 64
@@ -43,6 +44,13 @@ class Statistics:
             for name, histogram in self.histograms.items()
         }
 
+    @property
+    def unbounded(self) -> frozenset[str]:
+        """Tensors that no range holds: they had infinity in them, or the largest numbers there are, as masks have."""
+        return frozenset(
+            name for name, one in self.histograms.items() if one.unbounded or max(-one.lowest, one.highest) >= _LARGEST
+        )
+
     def histogram(self, name: str) -> Histogram:
         """How often a tensor held which values; raises `KeyError` for one that holds no floats, or does not show."""
         return self.histograms[name]
@@ -67,8 +75,8 @@ def observe(file_format: str, data: bytes, stream: Stream, rows: int) -> Statist
     found: dict[str, Histogram] = {}
     try:
         inside = open_inside(file_format, data, floats=True)
-        size = _fitting(inside, stream) if inside.rows is None else rows
         most = max(1, _COUNTED // stream.count)
+        size = _fitting(inside, stream) if inside.rows is None else rows
         for number, batch in enumerate(stream.batches(size, fill=inside.rows is not None)):
             _add(found, batch.items(), most * size, number)
             _add(found, inside.run(batch), most * size, number)

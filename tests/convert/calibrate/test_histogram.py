@@ -59,3 +59,11 @@ def test_of_many_values_some_are_counted_and_the_extremes_are_those_of_all() -> 
 
 def test_zeros_are_told_apart() -> None:
     assert _filled(np.float32([0, 0, 1e-6, 2])).zeros == 2
+
+
+def test_infinity_is_not_counted_and_remembered() -> None:
+    histogram = Histogram()
+    histogram.add(np.array([1.0, 2.0], np.float32))
+    assert not histogram.unbounded
+    histogram.add(np.array([3.0, -np.inf], np.float32))
+    assert (histogram.unbounded, histogram.seen, histogram.lowest) == (True, 3, 1.0)

@@ -76,3 +76,10 @@ def test_sixteen_bits_keep_the_ends(method: Method) -> None:
 
 def test_the_entropy_of_few_values_says_nothing() -> None:
     assert _of(_OUTLIER[-500:], "entropy") == (float(_OUTLIER[-500:].min()), 60.0)
+
+
+@pytest.mark.parametrize(("symmetric", "wanted"), [(False, (0.0, 1.0)), (True, (-1.0, 1.0))])
+def test_a_tensor_that_is_always_zero_has_a_range_that_a_scale_can_be_made_of(
+    symmetric: bool, wanted: tuple[float, float]
+) -> None:
+    assert _of(np.zeros(100, np.float32), "minmax", symmetric=symmetric) == wanted

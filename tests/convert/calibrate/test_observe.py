@@ -8,6 +8,7 @@ import pytest
 
 from edgepack.convert import convert_model
 from edgepack.convert.calibrate import Statistics, Stream, observe
+from edgepack.convert.calibrate.histogram import Histogram
 from edgepack.convert.inside import run_inside
 from edgepack.convert.samples import Samples
 from edgepack.runtime.errors import ConvertError
@@ -66,3 +67,10 @@ def test_a_file_with_loops_is_calibrated_on_what_shows(keras: Any, tmp_path: Pat
 def test_a_file_that_does_not_run_is_refused() -> None:
     with pytest.raises(ConvertError, match="cannot be calibrated"):
         observe("onnx", b"", Stream.of(_SAMPLES), 1)
+
+
+@pytest.mark.parametrize(("value", "is_unbounded"), [(-np.inf, True), (-1e9, True), (-1e4, False)])
+def test_masks_are_tensors_without_bounds(value: float, is_unbounded: bool) -> None:
+    histogram = Histogram()
+    histogram.add(np.array([1.0, value], np.float32))
+    assert ("scores" in Statistics({}, {}, {"scores": histogram}).unbounded) == is_unbounded
