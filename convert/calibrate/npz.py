@@ -54,7 +54,7 @@ class ArrayFile:
 
         Raises:
             MissingFileError: There is no such file.
-            DataError: It is damaged, carries Python objects, or is something else.
+            DataError: It is damaged, or something else.
         """
         if not os.path.isfile(path):  # Path.is_file raises where a name is too long
             raise MissingFileError(path, what)
@@ -71,7 +71,7 @@ class ArrayFile:
         """Some arrays, so many rows at a time.
 
         Raises:
-            DataError: The file is damaged, or claims more than it holds.
+            DataError: The file is damaged, claims more than it holds, or one of these arrays holds Python objects.
         """
         with contextlib.ExitStack() as stack:
             with self._told():
@@ -109,6 +109,8 @@ class _Reader:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._member = _header(file)
+        if self._member.dtype.hasobject:
+            raise ValueError("Python objects")
         self._left = self.count = self._member.rows
         self._file = file
         if self._member.is_fortran and len(self._member.shape) > 1:
@@ -137,6 +139,6 @@ def _names(path: Path) -> list[str]:
 
 def _header(file: IO[bytes]) -> Member:
     shape, is_fortran, dtype = _READERS[npy.read_magic(file)](file)
-    if dtype.hasobject or min(shape, default=0) < 0:
-        raise ValueError("Python objects, or sizes below zero")
+    if min(shape, default=0) < 0:
+        raise ValueError("sizes below zero")
     return Member(shape, dtype, is_fortran)

@@ -134,7 +134,7 @@ def _folder(path: Path, source: Source, card: Card | None) -> _Found:
     shapes = [spec.shape[1:] for spec in source.inputs]
     is_fixed = all(size is not None for shape in shapes for size in shape)
     size = rows_at_once(sum(math.prod(size or 1 for size in shape) for shape in shapes)) if is_fixed else 1
-    return _Found(len(folder.files), lambda indices: folder.rows(indices, size), f"{path.name}/")
+    return _Found(len(folder.files), lambda indices: folder.rows(indices, size), f"{path.resolve().name}/")
 
 
 def _memory(arrays: Mapping[str, Any], origin: str, source: Source) -> _Found:
@@ -184,6 +184,8 @@ def _function(given: Any, source: Source) -> _Found:
         for item in items:
             batch = _batch(item, source)
             count = len(next(iter(batch.values())))
+            if not count:
+                continue
             yield {key: array[:left] for key, array in batch.items()}
             left -= count
             if left <= 0:
@@ -193,7 +195,12 @@ def _function(given: Any, source: Source) -> _Found:
 
 
 def _batch(item: Any, source: Source) -> dict[str, Array]:
-    """What a function gave, as rows by name: a row has one axis less than the input."""
+    """What a function gave, as rows by name: a row has one axis less than the input.
+
+    A list of as many arrays as there are inputs holds one for each, in their order, as TFLite's own converter takes it.
+    """
+    if isinstance(item, list) and len(item) == len(source.inputs) and all(hasattr(one, "__array__") for one in item):
+        item = {spec.name: one for spec, one in zip(source.inputs, item, strict=True)}
     inputs, labels = pick(named(item), source, _PURPOSE)
     text = {spec.name for spec in source.inputs if spec.dtype == "string"}
     arrays = {

@@ -30,6 +30,8 @@ class Survey:
     highest: Mapping[str, float]
     classes: Mapping[str, frozenset[int]]
     """The class numbers among the labels, by output that has such labels."""
+    first: bytes
+    """The SHA-256 of the first row as it came, by which a later pass is known to give the same samples."""
 
 
 class Stream:
@@ -89,7 +91,7 @@ class Stream:
         """
         seen = 0
         waiting: dict[str, Array] = {}
-        for piece in self.pieces():
+        for piece in map(self._lift, self._again()):
             if waiting and not _alike(waiting, piece.inputs):
                 yield _filled(waiting, rows) if fill else waiting
                 waiting = {}
@@ -103,11 +105,8 @@ class Stream:
             self._tell(seen)
         if waiting:
             yield _filled(waiting, rows) if fill else waiting
-        if "survey" in vars(self) and seen != self.survey.count:
-            raise DataError(
-                f"the calibration data gave {self.survey.count:,} samples the first time and {seen:,} the next: "
-                "return a new iterator at each call"
-            )
+        if "survey" in vars(self):
+            self._check_count(seen)
 
     @cached_property
     def survey(self) -> Survey:
@@ -120,9 +119,12 @@ class Stream:
         lowest: dict[str, float] = {}
         highest: dict[str, float] = {}
         classes: dict[str, set[int]] = {}
-        layout = ""
-        for piece in self.pieces():
+        layout, labelled, first = "", None, b""
+        for raw in self._open_pieces():
+            first = first or _first_hash(raw)
+            piece = self._lift(raw)
             layout = layout or layout_of(piece.inputs)
+            labelled = _same_labels(labelled, piece)
             hashes += row_hashes(piece.inputs)
             for name, array in piece.inputs.items():
                 if array.dtype.kind in "fiu" and array.size:
@@ -136,7 +138,7 @@ class Stream:
             raise DataError("the calibration data holds no samples; give at least one, better a few hundred")
         return Survey(
             len(hashes), digest_of(layout, hashes), frozenset(one[:_SHORT_HASH] for one in hashes), lowest, highest,
-            {name: frozenset(found) for name, found in classes.items()},
+            {name: frozenset(found) for name, found in classes.items()}, first,
         )  # fmt: skip
 
     @property
@@ -154,26 +156,66 @@ class Stream:
         return sum(one[:_SHORT_HASH] in self.survey.rows for one in row_hashes(samples.inputs))
 
     def collect(self, most: int, most_bytes: int, seed: int = 0) -> Samples:
-        """Some of the samples, in memory.
+        """Some of the samples, in memory; where their rows have different sizes, those of one size.
 
         Args:
             most: At most so many.
             most_bytes: At most so large, but one.
             seed: Which of them, where they are not all.
+
+        Raises:
+            DataError: Another pass gave other samples.
         """
-        first = next(self.pieces())
+        count = self.count
+        first = self._lift(next(self._again()))
         row_bytes = sum(array.nbytes for array in first.inputs.values()) // len(first)
-        size = max(1, min(most, self.count, most_bytes // max(1, row_bytes)))
-        chosen = np.sort(np.random.default_rng(seed).choice(self.count, size, replace=False))
+        size = max(1, min(most, count, most_bytes // max(1, row_bytes)))
+        chosen = np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
         found: list[Samples] = []
         start = 0
-        for piece in self._open_pieces():
+        for piece in self._again():
             here = chosen[(chosen >= start) & (chosen < start + len(piece))] - start
-            if len(here):
+            if len(here) and (not found or _alike(found[0].inputs, piece.inputs)):
                 found.append(piece.take(here))
             start += len(piece)
-        part = "" if size == self.count else f"{size:,} of the {self.count:,} samples of "
+        self._check_count(start)
+        taken = sum(map(len, found))
+        part = "" if taken == count else f"{taken:,} of the {count:,} samples of "
         return self._lift(joined(found, part + self.origin))
+
+    def _again(self) -> Iterator[Samples]:
+        """All samples as they come; raises `DataError` where these are others than those of the survey."""
+        is_checked = "survey" not in vars(self)
+        for piece in self._open_pieces():
+            if not is_checked and _first_hash(piece) != self.survey.first:
+                raise DataError(
+                    "the calibration data gave other samples the second time: give the same at each call, and switch "
+                    "shuffling off"
+                )
+            is_checked = True
+            yield piece
+        if not is_checked:
+            self._check_count(0)
+
+    def _check_count(self, seen: int) -> None:
+        if seen != self.survey.count:
+            raise DataError(
+                f"the calibration data gave {self.survey.count:,} samples the first time and {seen:,} the next: "
+                "return a new iterator at each call"
+            )
+
+
+def _first_hash(piece: Samples) -> bytes:
+    return row_hashes(piece.take(slice(0, 1)).inputs)[0]
+
+
+def _same_labels(before: frozenset[str] | None, piece: Samples) -> frozenset[str]:
+    """The outputs that a piece has labels for; raises `DataError` where they are not those of the pieces before."""
+    here = frozenset(piece.labels)
+    if before is not None and here != before:
+        odd = ", ".join(map(repr, sorted(here ^ before)))
+        raise DataError(f"some of the calibration data has labels for {odd} and some has none: give all of it, or none")
+    return here
 
 
 def _held(waiting: Rows) -> int:

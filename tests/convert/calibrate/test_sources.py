@@ -137,3 +137,45 @@ def test_an_odd_file_is_one_clear_line(
 def test_numbers_that_cannot_be_are_refused(source: Source, most: int, seed: int) -> None:
     with pytest.raises(InputError, match=r"it takes 1 or more|from 0 is taken"):
         open_stream(_IMAGES, source, most=most, seed=seed)
+
+
+def test_a_list_of_arrays_is_one_for_each_input(source: Source) -> None:
+    """As TFLite's own converter takes it."""
+    stream = open_stream(lambda: ([image[np.newaxis]] for image in _IMAGES), source)
+    assert stream.digest == open_stream(_rows, source).digest
+
+
+def test_an_empty_batch_among_others_is_passed_over(source: Source) -> None:
+    assert open_stream(lambda: iter([_IMAGES[:4], _IMAGES[:0], _IMAGES[4:]]), source).count == 30
+
+
+def test_an_array_of_objects_that_nobody_asks_for_does_no_harm(source: Source, tmp_path: Path) -> None:
+    np.savez(tmp_path / "more.npz", image=_IMAGES, names=np.array(["a", None], dtype=object))
+    assert open_stream(tmp_path / "more.npz", source).count == 30
+
+
+def test_an_iterator_that_is_used_up_is_told_of(source: Source) -> None:
+    once = iter([_IMAGES])
+    stream = open_stream(lambda: once, source)
+    assert stream.count == 30
+    with pytest.raises(DataError, match="30 samples the first time and 0 the next: return a new iterator"):
+        stream.collect(5, 10**6)
+
+
+def test_samples_in_another_order_are_told_of(source: Source) -> None:
+    rng = np.random.default_rng(0)
+    stream = open_stream(lambda: iter(_IMAGES[rng.permutation(30)]), source)
+    assert stream.count == 30
+    with pytest.raises(DataError, match=r"other samples the second time: .* switch shuffling off"):
+        list(stream.batches(4))
+
+
+@pytest.mark.parametrize("labelled", [0, 1], ids=["first", "second"])
+def test_labels_for_some_of_the_samples_alone_are_told_of(source: Source, labelled: int) -> None:
+    def batches() -> Iterator[Any]:
+        for number in range(2):
+            part = slice(15 * number, 15 * number + 15)
+            yield (_IMAGES[part], _LABELS[part]) if number == labelled else _IMAGES[part]
+
+    with pytest.raises(DataError, match="has labels for 'quadrant' and some has none: give all of it, or none"):
+        open_stream(batches, source).survey  # noqa: B018 - that is the pass

@@ -81,3 +81,13 @@ def test_samples_that_run_out_the_second_time_are_refused() -> None:
 def test_no_samples_are_refused() -> None:
     with pytest.raises(DataError, match="holds no samples"):
         assert Stream(lambda: iter(()), "nothing").survey
+
+
+def test_of_rows_of_different_sizes_those_of_one_size_are_collected() -> None:
+    def pieces() -> Iterator[Samples]:
+        for size in (4, 6, 4, 4):
+            yield Samples({"x": np.full((2, size), size, np.float32)}, {}, "memory")
+
+    found = Stream(pieces, "memory").collect(8, 10**6)
+    assert found.inputs["x"].shape == (6, 4)
+    assert found.origin == "6 of the 8 samples of memory"
