@@ -19,6 +19,11 @@ _FIXED_BYTES = {1: 8, 5: 4}
 # Field numbers: model.graph, graph.input, and value.type.tensor_type.shape.dim with its dim_param and denotation.
 _GRAPH, _INPUT, _TO_AXES, _PARAMETER, _DENOTATION = 7, 11, (2, 1, 2, 1), 2, 3
 
+# graph.node with its input and op_type, graph.initializer with its data_type and name; the place of a zero point among
+# the inputs of QuantizeLinear, and the element type that stands for int16
+_NODE, _NODE_INPUT, _NODE_KIND, _TENSOR, _TENSOR_TYPE, _TENSOR_NAME = 1, 1, 4, 5, 2, 8
+_ZERO_POINT, _INT16 = 2, 5
+
 # What exporters call a batch: ours and PyTorch's guides `batch`, tf2onnx `unk__12`, the ONNX model zoo `N`.
 _BATCH = r"(?i)batch|^unk__\d+$|^n$"
 
@@ -39,6 +44,22 @@ def keeps_tensors_elsewhere(data: bytes) -> bool:
         inside = _INSIDE[kind]
         waiting += [(inside[number], content) for number, content in messages(message) if number in inside]
     return False
+
+
+def quantizes_in_16_bits(data: bytes) -> bool:
+    """Whether activations of the file are int16: a zero point of `QuantizeLinear` is stored as such."""
+    if b"QuantizeLinear" not in data:
+        return False
+    graph = memoryview(data)
+    zeros = set()
+    for node in _fields(graph, _GRAPH, _NODE):
+        inputs = [bytes(name) for name in _fields(node, _NODE_INPUT)]
+        if _text(node, _NODE_KIND) == "QuantizeLinear" and len(inputs) > _ZERO_POINT:
+            zeros.add(inputs[_ZERO_POINT])
+    return any(
+        (_TENSOR_TYPE, _INT16) in _all_fields(tensor) and bytes(next(_fields(tensor, _TENSOR_NAME), b"")) in zeros
+        for tensor in _fields(graph, _GRAPH, _TENSOR)
+    )
 
 
 def batch_names(data: bytes) -> tuple[frozenset[str], frozenset[str]]:
@@ -77,12 +98,18 @@ def _text(message: memoryview, number: int) -> str:
 
 def messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """The length-delimited fields of a protobuf message, up to where it ends or is damaged."""
+    return ((number, content) for number, content in _all_fields(message) if not isinstance(content, int))
+
+
+def _all_fields(message: memoryview) -> Iterator[tuple[int, memoryview | int]]:
+    """The fields of a message that are length-delimited, and those that are whole numbers."""
     at = 0
     while at < len(message):
         tag, at = _number(message, at)
         wire = tag & 7
         if wire == 0:
-            _, at = _number(message, at)
+            value, at = _number(message, at)
+            yield tag >> 3, value
         elif wire == 2:
             length, at = _number(message, at)
             yield tag >> 3, message[at : at + length]

@@ -13,7 +13,7 @@ from edgepack.runtime.device import usable_cores
 from edgepack.runtime.engines import file_names
 from edgepack.runtime.engines.base import EngineName, Opening, closed
 from edgepack.runtime.engines.file_names import Name
-from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere
+from edgepack.runtime.engines.onnx_file import keeps_tensors_elsewhere, quantizes_in_16_bits
 from edgepack.runtime.engines.openvino_lane import Lane, failure
 from edgepack.runtime.engines.openvino_library import PREFIX, core, description, front_end, words
 from edgepack.runtime.engines.openvino_stream import OpenvinoStream
@@ -125,6 +125,8 @@ def _reason_to_refuse_onnx(data: bytes) -> str:
             "it keeps weights in another file, which edgepack does not read; save it as one file: "
             "onnx.save(onnx.load(path), path)"
         )
+    if quantizes_in_16_bits(data):
+        return "OpenVINO gives wrong numbers for activations in int16, NaN among them; take onnxruntime, or int8"
     return ""
 
 

@@ -82,6 +82,28 @@ def test_options_reach_the_library() -> None:
         opened("mlp.onnx", options={"NO_SUCH_OPTION": "1"})
 
 
+@pytest.mark.parametrize("kind", ["INT16", "INT8"])
+def test_activations_in_int16_are_refused_for_they_come_out_wrong(kind: str) -> None:
+    onnx = pytest.importorskip("onnx")
+    helper, element = onnx.helper, getattr(onnx.TensorProto, kind)
+    scale = [
+        helper.make_tensor("scale", onnx.TensorProto.FLOAT, [], [0.1]),
+        helper.make_tensor("zero", element, [], [0]),
+    ]
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], scale)
+    data = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10).SerializeToString()
+    if kind == "INT8":
+        engines.open_file("openvino", data, Opening("CPU")).close()
+        return
+    with pytest.raises(EngineError, match="OpenVINO gives wrong numbers for activations in int16"):
+        engines.open_file("openvino", data, Opening("CPU"))
+
+
 def test_where_it_runs_is_read_back() -> None:
     engine = opened("pair.tflite", strict=True)
     assert engine.provider == "cpu"
