@@ -115,7 +115,8 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         ConvertError: No file was right, or a search found none that meets its budgets; the message has every reason,
             or the best that was found. Whatever was at `output` is as it was.
     """
-    asked = options if isinstance(options, Options) else make_options(**{**micro.defaults(output), **(options or {})})
+    given = options.said() if isinstance(options, Options) else {**micro.defaults(output), **(options or {})}
+    asked = make_options(**given)
     plan = make_plan(
         output, targets, precisions, batch, input_shapes, searched=search is not None,
         options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,

@@ -4,7 +4,7 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from edgepack.runtime.errors import UnknownNameError
+from edgepack.runtime.errors import InputError, UnknownNameError
 
 Granularity = Literal["per-channel", "per-tensor"]
 Activations = Literal["auto", "uint8", "int8"]
@@ -16,7 +16,7 @@ METHODS: tuple[Method, ...] = get_args(Method)
 _MOST_NAMED = 2
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """How a file is quantized, beyond its precision.
 
     An option that a precision has no use for is left at its default.
@@ -65,11 +65,14 @@ def _but(operators: tuple[str, ...]) -> str:
 
 
 def make_options(**given: object) -> Options:
-    """Options from text, as the command line has them.
+    """Options by name, each checked.
 
     Raises:
-        UnknownNameError: A value that the option does not take; the message lists those it does.
+        UnknownNameError: An option that there is none of, or a value that it does not take; the message lists those.
+        InputError: A value of another type.
     """
+    for name in given.keys() - set(Options.__struct_fields__):
+        raise UnknownNameError("option", name, Options.__struct_fields__)
     for name, kind in (
         ("granularity", Granularity),
         ("activations", Activations),
@@ -78,4 +81,10 @@ def make_options(**given: object) -> Options:
     ):
         if name in given and given[name] not in get_args(kind):
             raise UnknownNameError(name, str(given[name]), get_args(kind))
-    return msgspec.convert(given, Options)
+    try:
+        return msgspec.convert(given, Options)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            f"options {given} cannot be: {error}; `symmetric` and `reduce_range` are True or False, "
+            "`float_layers` and `float_operators` lists of names"
+        ) from error

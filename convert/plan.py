@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgepack.convert import micro
 from edgepack.convert.options import Options
-from edgepack.convert.precisions import PRECISIONS, find
+from edgepack.convert.precisions import PRECISIONS, Precision, find
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.shapes import Shape, Shapes, batch_of, read_shapes
 from edgepack.convert.standard import Standard, choose
@@ -97,8 +97,20 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
         raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
+    _check_options(options or Options(), chosen)
     schemes = tuple(Scheme(one, options or Options()) for one in chosen)
     return Plan(path, as_folder, (bare,) if bare else targets, schemes, batch, shapes, standard, bare, c_array)
+
+
+def _check_options(options: Options, precisions: Sequence[Precision]) -> None:
+    """Refuse an option that none of the precisions has a use for: it would change nothing, in silence."""
+    for name in options.said():
+        if not any(name in one.options for one in precisions):
+            takers = ", ".join(one.name for one in PRECISIONS.values() if name in one.options)
+            asked = ", ".join(one.name for one in precisions)
+            raise InputError(
+                f"{name} means nothing to {asked}; it is for {takers}: ask for one of these, or leave it out"
+            )
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """What writes the files of one target: the model is traced once, its layers in the forms they have for that target."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -63,15 +63,18 @@ class Writer:
         """Write one file.
 
         Raises:
-            ConvertError: The quantizer refuses the model, or the scheme cannot be in this format.
+            ConvertError: The quantizer refuses the model, the scheme cannot be in this format, or the file has no
+                operators of a kind among `float_operators`.
             InputError: There is no layer of a name among `float_layers`.
         """
-        ranges = None
+        self._check_operators(scheme.options.float_operators or ())
+        setting = Setting(scheme.options, float_nodes=self._nodes(scheme.options.float_layers))
         if scheme.precision.needs_calibration:
             ranges = self.statistics.ranges(
                 scheme.options.ranges, symmetric=scheme.options.symmetric, bits=scheme.precision.activation_bits
             )
-        return self._write(scheme, Setting(scheme.options, ranges, self._nodes(scheme.options.float_layers)))
+            setting = replace(setting, ranges=ranges, unbounded=self.statistics.unbounded)
+        return self._write(scheme, setting)
 
     @cached_property
     def float32(self) -> bytes:
@@ -88,6 +91,14 @@ class Writer:
         """What the tensors of the float32 file hold while the calibration samples run."""
         assert self.calibration is not None, "checked before anything is converted"
         return observe(self.target, self.float32, self.calibration, self._rows)
+
+    def _check_operators(self, kinds: Sequence[str]) -> None:
+        known = {kind for part in self.parts for kind in part.operators} if kinds else set()
+        if strange := set(kinds) - known:
+            raise ConvertError(
+                f"no operator {', '.join(sorted(strange))} in the {self.target} file to keep in float; it has "
+                f"{', '.join(sorted(known))}"
+            )
 
     def _nodes(self, layers: tuple[str, ...]) -> frozenset[str]:
         nodes: set[str] = set()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from edgepack.convert.options import Options
 from edgepack.convert.precisions.facts import Support
 from edgepack.convert.setting import Setting
@@ -13,6 +15,8 @@ from edgepack.runtime.tensor import Array
 
 __all__ = ["Precision", "Setting", "Support"]
 
+
+_COARSE_BITS = 8
 
 FLOATS = frozenset({"float32", "float16"})
 """Names of the precisions in which nothing is quantized."""
@@ -50,4 +54,7 @@ class Precision:
 
     def taken(self, options: Options) -> Options:
         """The options without those that mean nothing to this precision."""
-        return Options(**{name: getattr(options, name) for name in self.options})
+        taken = Options(**{name: getattr(options, name) for name in self.options})
+        # Entropy and percentiles were made for 8 bits; see `calibrate.methods.range_of`.
+        fine = self.activation_bits > _COARSE_BITS and taken.ranges not in {"minmax", "mse"}
+        return msgspec.structs.replace(taken, ranges="minmax") if fine else taken

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _KEPT = "no weights to store: an array with two axes and 256 numbers is the least"
+_BLOCKS = "granularity per-tensor: each block has its scale"
 _FLOAT_ENDS = "io int8: ONNX files take and give float32"
 _MOSTLY_RECURRENT = "models most of whose weights are in LSTM, GRU or RNN: no kernel has calibrated ranges for those"
 
@@ -79,7 +80,7 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
             "load; other weights as in weight_int8",
             {"onnxruntime": "1.17", "openvino": "2025.0"},
             refused=(
-                "granularity per-tensor: each block has its scale",
+                _BLOCKS,
                 "models most of whose weights are in convolutions of more than one pixel: those lose too much in int4",
                 "--min-onnxruntime below 1.17, where a product is large enough for MatMulNBits",
             ),
@@ -88,6 +89,7 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
             "int4 kernels in blocks of 32",
             {"litert": "2.3"},
             unfit={"openvino": "OpenVINO 2026.4 has no matrix product in int4 blocks for TFLite files"},
+            refused=(_BLOCKS,),
         ),
     },
 }

@@ -23,6 +23,7 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
     what the quantizer calls weight-only, is left to the interpreter, and takes three times as long as float.
     """
     litert_quantizer.check_options(setting.options)
+    _check_granularity(setting)
     sizes, in_blocks = _products(data)
     convolves = 2 * sizes["CONV_2D"] > sizes.total()
     rules = litert_quantizer.rule("weight_only", 8)
@@ -33,6 +34,11 @@ def _tflite(data: bytes, setting: Setting) -> bytes:
         rules += litert_quantizer.rule("dynamic", 4, operator="FULLY_CONNECTED", granularity=blocks, nodes=in_blocks)
     kept = (setting.options.float_operators or (), setting.float_nodes)
     return store_tables(litert_quantizer.quantize(data, rules + litert_quantizer.kept(*kept)), 4, {*kept[0], *kept[1]})
+
+
+def _check_granularity(setting: Setting) -> None:
+    if setting.options.granularity != "per-channel":
+        raise ConvertError(f"int4 weights have a scale for each block of {_BLOCK} numbers: leave per-tensor out")
 
 
 def _products(data: bytes) -> tuple[Counter[str], list[str]]:
@@ -50,8 +56,7 @@ def _products(data: bytes) -> tuple[Counter[str], list[str]]:
 
 
 def _onnx(model: Any, setting: Setting, _folder: Path) -> Any:
-    if setting.options.granularity != "per-channel":
-        raise ConvertError("int4 weights have a scale for each block of 32 numbers in ONNX: leave per-tensor out")
+    _check_granularity(setting)
     few, more = store_int4(model, islands.floats_of(model, setting))
     if few < more or not few:
         share = few / (few + more) if few else 0.0
