@@ -46,14 +46,14 @@ def write(
         notes.append(f"{variant}: TensorFlow's converter wrote it, since {error}")
     if options.io == "float32":
         return data
-    left = _in_float(data)
+    left = _in_float(data, setting)
     if left and may_convert:
         try:
             other = convert(options)
         except ConvertError as error:
             notes.append(f"{variant}: {error}")
         else:
-            if (fewer := _in_float(other)) < left:
+            if (fewer := _in_float(other, setting)) < left:
                 notes.append(
                     f"{variant}: TensorFlow's converter wrote it; the quantizer leaves {_listed(left)} in float"
                 )
@@ -70,13 +70,15 @@ def _converted(convert: Callable[[Options], bytes], options: Options, refusal: C
         raise ConvertError(f"{refusal}; {error}") from error
 
 
-def _in_float(data: bytes) -> Counter[str]:
-    """How many operators of each kind give float32; empty where all reckon in whole numbers."""
+def _in_float(data: bytes, setting: Setting) -> Counter[str]:
+    """How many operators of each kind give float32 that were not asked to; empty where all reckon in whole numbers."""
     model = tflite_model.read(data)
+    asked = setting.float_nodes | set(setting.options.float_operators or ())
     return Counter(
         kind
         for graph, operator, kind in tflite_model.operators(model)
         if kind not in _BORDERS
+        and asked.isdisjoint((kind, tflite_model.name(graph, operator)))
         and any(tflite_model.dtypes()[graph.tensors[index].type] == "float32" for index in operator.outputs)
     )
 

@@ -14,8 +14,11 @@ from edgepack.convert import tflite_model
 from edgepack.runtime.tensor import Array
 
 _FEWEST = 1024  # elements; below, unfolding takes longer than the memory is worth
-_PICKS = ("GATHER", "GATHER_ND")  # their kernels take int8 and int4 with one scale for the whole table
-_VERSIONS = {8: (2, 2), 4: (7, 6)}  # bits -> the versions of GATHER and of DEQUANTIZE that take them
+# operator -> bits that its kernel takes, with one scale for the whole table -> the version of it that does
+_PICKS = {"GATHER": {8: 2, 4: 7}, "GATHER_ND": {8: 2}}
+_UNFOLDS = {8: 2, 4: 6}  # bits -> the version of DEQUANTIZE that takes them
+
+_Pick = tuple[Any, Any, str]  # a graph, its operator, and the kind of that
 
 
 def store_tables(data: bytes, bits: int, kept: Collection[str] = ()) -> bytes:
@@ -30,22 +33,25 @@ def store_tables(data: bytes, bits: int, kept: Collection[str] = ()) -> bytes:
         The file; the same bytes where there is nothing to store.
     """
     model = tflite_model.read(data)
-    users = Counter(
-        int(graph.tensors[index].buffer)
-        for graph, operator, kind in tflite_model.operators(model)
-        for index in operator.inputs
-        if index >= 0 and kind not in _PICKS
-    )
-    found = [
-        (graph, operator)
-        for graph, operator, kind in tflite_model.operators(model)
-        if kind in _PICKS
-        and not {kind, tflite_model.name(graph, operator)} & set(kept)
-        and _is_table(model, graph.tensors[operator.inputs[0]], users)
-    ]
-    for graph, operator in found:
-        _unfold_after(model, graph, operator, bits)
+    users: Counter[int] = Counter()
+    picks = []
+    for graph, operator, kind in tflite_model.operators(model):
+        if kind in _PICKS and not {kind, tflite_model.name(graph, operator)} & set(kept):
+            picks.append((graph, operator, kind))
+        else:
+            users.update(int(graph.tensors[index].buffer) for index in operator.inputs if index >= 0)
+    found = [pick for pick in picks if _is_table(model, _table(pick), users)]
+    sizes: Counter[int] = Counter()  # of a table that several pick from, what all of them take
+    for pick in found:
+        sizes[id(_table(pick))] = max(sizes[id(_table(pick))], bits if bits in _PICKS[pick[2]] else 8)
+    for pick in found:
+        _unfold_after(model, pick, sizes[id(_table(pick))])
     return tflite_model.write(model, len(data)) if found else data
+
+
+def _table(pick: _Pick) -> Any:
+    graph, operator, _ = pick
+    return graph.tensors[operator.inputs[0]]
 
 
 def _is_table(model: Any, tensor: Any, users: Counter[int]) -> bool:
@@ -54,11 +60,12 @@ def _is_table(model: Any, tensor: Any, users: Counter[int]) -> bool:
     return stored and int(np.prod(tensor.shape)) >= _FEWEST and tflite_model.dtypes()[tensor.type] == "float32"
 
 
-def _unfold_after(model: Any, graph: Any, operator: Any, bits: int) -> None:
+def _unfold_after(model: Any, pick: _Pick, bits: int) -> None:
     """Store the table of one operator, and put a `DEQUANTIZE` behind it that gives what it gave."""
     from ai_edge_litert import schema_py_generated as schema
 
-    table = graph.tensors[operator.inputs[0]]
+    graph, operator, kind = pick
+    table = _table(pick)
     _store(model, table, bits)
     picked = schema.TensorT()
     given = graph.tensors[operator.outputs[0]]
@@ -66,11 +73,10 @@ def _unfold_after(model: Any, graph: Any, operator: Any, bits: int) -> None:
     picked.shape, picked.shapeSignature = given.shape, given.shapeSignature
     picked.type, picked.quantization = table.type, table.quantization
     graph.tensors.append(picked)
-    versions = _VERSIONS[bits]
     code = model.operatorCodes[operator.opcodeIndex]
-    code.version = max(code.version, versions[0])
+    code.version = max(code.version, _PICKS[kind][bits])
     unfold = schema.OperatorT()
-    unfold.opcodeIndex = tflite_model.add_code(model, schema.BuiltinOperator.DEQUANTIZE, versions[1])
+    unfold.opcodeIndex = tflite_model.add_code(model, schema.BuiltinOperator.DEQUANTIZE, _UNFOLDS[bits])
     unfold.builtinOptionsType, unfold.builtinOptions = (
         schema.BuiltinOptions.DequantizeOptions,
         schema.DequantizeOptionsT(),

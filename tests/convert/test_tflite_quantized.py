@@ -138,3 +138,109 @@ def test_a_pack_with_a_file_of_whole_numbers_takes_floats(keras: Any, image: Any
         found = session.run({"image": values})["scores"]
     wanted = np.asarray(model(values))
     assert np.abs(found - wanted).max() < 0.05 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize(("precision", "least_db"), [("int8", 25.0), ("int16x8", 35.0)])
+def test_masked_attention_keeps_the_mask_in_float(keras: Any, tmp_path: Path, precision: str, least_db: float) -> None:
+    """One scale for scores and for -1e9 would leave one step for all scores."""
+    one = keras.layers
+    words = keras.Input((12, 16), name="words")
+    x = one.MultiHeadAttention(2, 8)(words, words, use_causal_mask=True)
+    report, _ = _converted(keras.Model(words, one.Dense(4)(x)), tmp_path, precision)
+    parity = report.results[0].parity
+    assert parity is not None
+    assert parity.snr_db > least_db
+
+
+@pytest.mark.parametrize("precision", ["int8", "int16x8"])
+def test_a_branch_that_is_always_zero_has_a_scale(keras: Any, tmp_path: Path, precision: str) -> None:
+    one = keras.layers
+    rows = keras.Input((64,), name="rows")
+    dead = one.Dense(32, activation="relu", bias_initializer=keras.initializers.Constant(-100))(rows)
+    model = keras.Model(rows, one.Dense(4)(one.Add()([one.Dense(32, activation="relu")(rows), one.Dense(32)(dead)])))
+    report, _ = _converted(model, tmp_path, precision)
+    assert report.results[0].reasons == ()
+
+
+def _tied(keras: Any) -> Any:
+    """Two layers that pick from one table."""
+
+    class Again(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
+        def __init__(self, table: Any, **others: Any) -> None:
+            super().__init__(**others)
+            self.table = table
+
+        def call(self, words: Any) -> Any:
+            return keras.ops.take(self.table.embeddings, words, axis=0)
+
+    one = keras.layers
+    words = keras.Input((6,), dtype="int32", name="words")
+    table = one.Embedding(500, 32, name="first")
+    both = [table(words), Again(table, name="second")(keras.ops.maximum(words - 1, 0))]
+    return keras.Model(words, one.Dense(64)(one.Flatten()(one.Concatenate()(both))))
+
+
+@pytest.mark.parametrize("precision", ["weight_int8", "weight_int4"])
+def test_a_table_stays_as_it_is_where_one_of_two_that_pick_from_it_stays_in_float(
+    keras: Any, tmp_path: Path, precision: str
+) -> None:
+    values = np.random.default_rng(0).integers(0, 500, (_ROWS, 6)).astype("int32")
+    report, _ = _converted(_tied(keras), tmp_path, precision, values, float_layers=["second"])
+    assert report.results[0].reasons == ()
+
+
+def test_a_table_that_gather_nd_picks_from_has_eight_bits_at_least(keras: Any, tmp_path: Path) -> None:
+    """Its kernel takes no four."""
+
+    class Pick(keras.layers.Layer):  # type: ignore[misc] # Keras has no types
+        def build(self, _: Any) -> None:
+            self.table = self.add_weight(shape=(500, 32), name="table")
+
+        def call(self, words: Any) -> Any:
+            import tensorflow as tf
+
+            return tf.gather_nd(self.table, words[..., None])
+
+    one = keras.layers
+    words = keras.Input((6,), dtype="int32", name="words")
+    model = keras.Model(words, one.Dense(512)(one.Flatten()(Pick()(words))))
+    values = np.random.default_rng(0).integers(0, 500, (_ROWS, 6)).astype("int32")
+    report, _ = _converted(model, tmp_path, "weight_int4", values)
+    assert report.results[0].reasons == ()
+    assert report.results[0].tensor_bytes["int8"] >= 500 * 32
+
+
+def test_what_was_asked_to_stay_in_float_is_not_called_a_gap_of_the_writers(
+    keras: Any, image: Any, tmp_path: Path
+) -> None:
+    one = keras.layers
+    model = keras.Model(image, one.Conv2D(2, 1, name="last")(one.Conv2D(32, 3, activation="relu")(image)))
+    report, _ = _converted(model, tmp_path, "int8", io="int8", float_layers=["last"])
+    assert not any("reckon in float32" in note for note in report.notes)
+
+
+@pytest.mark.parametrize("granularity", ["per-channel", "per-tensor"])
+@pytest.mark.parametrize("kind", ["Dense", "Conv2D", "DepthwiseConv2D", "Conv2DTranspose"])
+def test_a_channel_of_tiny_weights_keeps_its_bias(
+    keras: Any, image: Any, tmp_path: Path, kind: str, granularity: str
+) -> None:
+    """In steps as small as its weights ask for, 32 bits do not reach as far as the bias."""
+    one = keras.layers
+    made = {
+        "Dense": lambda: one.Dense(8, name="odd"),
+        "Conv2D": lambda: one.Conv2D(8, 3, name="odd"),
+        "DepthwiseConv2D": lambda: one.DepthwiseConv2D(3, name="odd"),
+        "Conv2DTranspose": lambda: one.Conv2DTranspose(8, 3, name="odd"),
+    }
+    model = keras.Model(image, made[kind]()(one.Flatten()(image) if kind == "Dense" else image))
+    kernel, bias = model.get_layer("odd").get_weights()
+    tiny = slice(None) if granularity == "per-tensor" else slice(3, 5)
+    axis = {"Dense": 1, "Conv2D": 3, "DepthwiseConv2D": 2, "Conv2DTranspose": 2}[kind]
+    scale = np.ones(8, np.float32)
+    scale[tiny] = 1e-13
+    kernel *= scale.reshape([-1 if axis == place else 1 for place in range(kernel.ndim)])
+    model.get_layer("odd").set_weights([kernel, bias - 3 - np.arange(8)])
+    report, _ = _converted(model, tmp_path, "int8", granularity=granularity)
+    parity = report.results[0].parity
+    assert parity is not None
+    assert parity.snr_db > 30
