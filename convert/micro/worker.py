@@ -1,5 +1,7 @@
 """The process that tries a file, as `convert.micro.trying` asks: `python -m edgepack.convert.micro.worker FOLDER`."""
 
+import os
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +16,7 @@ from edgepack.quiet import quiet
 from edgepack.runtime.tensor import Array
 
 _ALIGNMENT = 16
+_PROBE_SECONDS = 60  # after which an arena is not enough: what is laid out over its end may run for ever
 
 
 def main(folder: Path) -> int:
@@ -27,10 +30,10 @@ def main(folder: Path) -> int:
 
 
 def _tried(data: bytes, feeds: list[Array], order: Order, folder: Path) -> Answer:
-    _, said = _interpreter(data, order.most_arena_bytes)
-    if said:
+    first = [feed[0] for feed in feeds]
+    if said := _refusal(data, order.most_arena_bytes, first, order.outputs):
         return Answer(said)
-    arena = _smallest(lambda size: not _interpreter(data, size)[1], order.most_arena_bytes)
+    arena = _smallest(lambda size: _is_enough(data, size, first, order.outputs), order.most_arena_bytes)
     micro, _ = _interpreter(data, arena)
     with quiet() as held:
         litert = _litert(data)
@@ -61,6 +64,35 @@ def _interpreter(data: bytes, arena_bytes: int) -> tuple[Any, str]:
             return runtime.Interpreter.from_bytes(data, arena_size=arena_bytes), ""
         except RuntimeError as error:
             return None, held().strip() or str(error)
+
+
+def _refusal(data: bytes, arena_bytes: int, rows: list[Array], outputs: int) -> str:
+    """What the interpreter says where it does not run a sample in this arena; empty where it does."""
+    micro, said = _interpreter(data, arena_bytes)
+    if said:
+        return said
+    with quiet() as held:
+        try:
+            _ask_micro(micro, rows, outputs)
+        except RuntimeError as error:
+            return held().strip() or str(error)
+    return ""
+
+
+def _is_enough(data: bytes, arena_bytes: int, rows: list[Array], outputs: int) -> bool:
+    """Whether a sample runs in this arena, tried in a child: some that are too small crash TFLite-Micro.
+
+    Its kernels do not look whether they were given the memory that they ask for while they are laid out.
+    """
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            signal.alarm(_PROBE_SECONDS)
+            code = int(bool(_refusal(data, arena_bytes, rows, outputs)))
+        finally:
+            os._exit(code)
+    return os.waitpid(child, 0)[1] == 0
 
 
 def _smallest(enough: Callable[[int], bool], most: int) -> int:

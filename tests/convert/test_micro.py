@@ -1,6 +1,7 @@
 """A TFLite file as C++ source: measured, compared and whole, or not written at all."""
 
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from edgepack.convert.micro import CArray, write_c_array
 from edgepack.convert.micro.text import identifier
+from edgepack.convert.micro.trying import try_out
 from edgepack.runtime.compare import Budget
 from edgepack.runtime.errors import ConvertError, DataError, InputError, ModelError, OutputError
 from edgepack.runtime.tensor import Array
@@ -36,6 +38,14 @@ class Written:
 @pytest.fixture(scope="module")
 def data(toy: Toy) -> bytes:
     return int8_file(toy.model, toy.calibration["image"])
+
+
+@pytest.fixture(scope="module")
+def dense(keras: Any) -> bytes:
+    taken = keras.Input((8,), name="image")
+    hidden = keras.layers.Dense(64, activation="relu")(taken)
+    samples = np.random.default_rng(0).normal(size=(100, 8)).astype(np.float32)
+    return int8_file(keras.Model(taken, keras.layers.Dense(3, activation="softmax")(hidden)), samples)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +100,15 @@ def test_the_arena_is_the_smallest_that_works_with_a_reserve(written: Written) -
     assert array.arena_bytes == array.smallest_arena_bytes + array.reserve_bytes
     assert array.arena_bytes % 16 == 0
     assert f"toy_arena_bytes = {array.arena_bytes};" in written.header
+
+
+@pytest.mark.parametrize("kind", ["dense", "lstm"])
+def test_an_arena_that_crashes_the_interpreter_is_too_small(dense: bytes, tmp_path: Path, kind: str) -> None:
+    data = dense if kind == "dense" else (ZOO / "lstm.tflite").read_bytes()
+    array = write_c_array(data, tmp_path / "small.h")
+    # In TFLite-Micro of 2025 the 16 bytes less that are tried on the way end with a segmentation fault.
+    assert 1024 < array.smallest_arena_bytes < 4096
+    micro.Interpreter.from_bytes(data, arena_size=array.smallest_arena_bytes)
 
 
 def test_its_answers_are_those_of_litert_and_close_to_keras(written: Written) -> None:
@@ -147,9 +166,10 @@ def test_an_operator_whose_kernel_refuses_is_named_with_its_place(tmp_path: Path
     _refused(data, tmp_path, ConvertError, "TFLite-Micro's kernel of TRANSPOSE refuses operator 1 (")
 
 
-def test_a_file_that_crashes_the_interpreter_is_a_reason(tmp_path: Path) -> None:
-    data = (ZOO / "lstm.tflite").read_bytes()
-    _refused(data, tmp_path, ConvertError, "TFLite-Micro crashed on the model (Segmentation fault)")
+def test_a_file_that_crashes_the_interpreter_is_a_reason() -> None:
+    crash = (sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)")
+    with pytest.raises(ConvertError, match=r"TFLite-Micro crashed on the model .Segmentation fault.$"):
+        try_out(b"", [], 1, command=crash)
 
 
 def test_a_damaged_file_is_a_reason(data: bytes, tmp_path: Path) -> None:
