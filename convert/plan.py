@@ -73,6 +73,7 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
             raise UnknownNameError("target", target, (*TARGETS, micro.TARGET))
     if c_array or micro.TARGET in targets:
         micro.check_pair(output, force=force)
+        micro.check_not_searched(output, searched=searched)
         micro.check_precisions(precisions)
     chosen = tuple(find(one) for one in precisions)
     if not targets or not chosen:

@@ -40,6 +40,16 @@ def check_precisions(precisions: Sequence[str]) -> None:
             )
 
 
+def check_not_searched(output: str | os.PathLike[str], *, searched: bool) -> None:
+    """Raise `InputError` where a search was asked for: it chooses by how fast files run on this machine."""
+    path = Path(output)
+    if searched:
+        raise InputError(
+            f"{path.name} is for a microcontroller, and how fast files run on this machine says nothing of one; search "
+            f"for the smallest (-o {path.stem}.tflite --search --aim size --precision int8 --io int8), then export it"
+        )
+
+
 def check_pair(output: str | os.PathLike[str], *, force: bool) -> tuple[Path, Path]:
     """Where the header and the source go, if both can be written there.
 

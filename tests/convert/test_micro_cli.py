@@ -36,10 +36,11 @@ def test_a_keras_model_becomes_source_and_a_report(files: Path, run: Run) -> Non
         (["-o", "toy.tflite", "--to", "c-array"], "toy.tflite is no header: a c-array is NAME.h and NAME.cc"),
         (["-o", "toy.h", "--precision", "weight_int8"], "precision weight_int8 does not run on TFLite-Micro"),
         (["-o", "toy.h", "--precision", "int8,float32"], "toy.h holds one file; give one precision"),
+        (["-o", "toy.h", "--search"], "how fast files run on this machine says nothing of one; search"),
         (["-o", "no/such/toy.h"], "there is no folder no/such"),
         (["-o", "toy.edgepack", "--to", "coreml"], "unknown target 'coreml' (known: tflite, onnx, c-array)"),
     ],
-    ids=["calibration", "name", "precision", "two", "folder", "target"],
+    ids=["calibration", "name", "precision", "two", "search", "folder", "target"],
 )
 def test_wrong_use_is_one_line_before_the_model_is_read(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
