@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from edgepack.quiet import quiet
+from edgepack.runtime.engines import file_names
 from edgepack.runtime.engines.tflite_file import reason_to_refuse
 from edgepack.runtime.errors import EngineError, one_line
 from edgepack.runtime.tensor import Array
@@ -30,8 +31,11 @@ class Inside(Protocol):
     def run(self, feed: Feeds) -> Iterator[tuple[str, Array]]:
         """Run inputs by name, and give each tensor with its name in the file, in order of operators.
 
+        Args:
+            feed: An array for each input, by the names that a session knows them by.
+
         Raises:
-            EngineError: The file does not run so.
+            EngineError: The file takes other inputs, or does not run so.
         """
 
 
@@ -122,7 +126,10 @@ class _TFLiteInside:
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise _refusal(error) from error
-        self._inputs = {detail["name"]: detail for detail in self._interpreter.get_input_details()}
+        inputs, _ = file_names.of_tflite(data)
+        self._inputs = {
+            name.given: detail for name, detail in zip(inputs, self._interpreter.get_input_details(), strict=True)
+        }
         self.outputs = tuple(detail["name"] for detail in self._interpreter.get_output_details())
         self.rows: int | None = next(
             (int(detail["shape"][0]) for detail in self._inputs.values() if len(detail["shape"])), 1
@@ -136,7 +143,9 @@ class _TFLiteInside:
         ]
 
     def run(self, feed: Feeds) -> Iterator[tuple[str, Array]]:
-        """What the file gives under the names of its signature is among the tensors too."""
+        if feed.keys() != self._inputs.keys():
+            takes, given = (", ".join(map(repr, sorted(names))) for names in (self._inputs, feed))
+            raise EngineError(f"the file takes {takes}, and {given} came: give an array for each of its inputs")
         try:
             with quiet():
                 for name, array in feed.items():

@@ -85,7 +85,9 @@ def look_into(
         raise InputError(f"{path} is one file, and has no variant {variant!r}")
     file = _bare(path)
     other = _bare(Path(against)) if against else None
-    specs = open_here(file.format, file.data).inputs
+    specs = _inputs(file)
+    if other:
+        _inputs(other)
     return look(file, other, *_given(samples, specs) if samples else (_random(specs), "random numbers"))
 
 
@@ -113,6 +115,14 @@ def _bare(path: Path) -> File:
     if file_format is None:
         raise InputError(f"{path} is no file to look into; it takes {', '.join(FORMATS.values())} and packs")
     return File(path.name, file_format, path.read_bytes())
+
+
+def _inputs(file: File) -> Sequence[TensorSpec]:
+    """What an engine says that the file takes; raises `EngineError`, where it is damaged, before anything trusts it."""
+    try:
+        return open_here(file.format, file.data).inputs
+    except EngineError as error:
+        raise EngineError(f"{file.name}: {error}") from error
 
 
 def _given(path: Path, specs: Sequence[TensorSpec]) -> tuple[dict[str, Array], str]:
