@@ -45,6 +45,7 @@ class Agreement(msgspec.Struct, frozen=True):
     """How far TFLite-Micro's outputs lie from those of another interpreter of the same file."""
 
     samples: int
+    """How many were compared, each counted once though a file may take several at a time."""
     equal: float
     """Share of the elements that are the same to the last bit."""
     steps: float | None

@@ -14,6 +14,7 @@ SUFFIX = ".h"
 _SOURCE = ".cc"
 # TFLite-Micro's kernels take weights and activations of one kind; of float16 weights it unfolds none.
 _PRECISIONS = ("int8", "int16x8", "float32")
+_NOT_INCLUDED = frozenset('"\\\n\r')  # the source names the header in an `#include "…"`
 
 
 def is_c_array(output: str | os.PathLike[str]) -> bool:
@@ -54,13 +55,15 @@ def check_pair(output: str | os.PathLike[str], *, force: bool) -> tuple[Path, Pa
     """Where the header and the source go, if both can be written there.
 
     Raises:
-        InputError: The name does not end in `.h`.
+        InputError: The name does not end in `.h`, or no `#include` can hold it.
         OutputError: One of them is there already and `force` is False, or cannot be written.
         MissingExtraError: The package tflite-micro is not installed.
     """
     if not is_c_array(output):
         raise InputError(f"{output} is no header: a c-array is NAME.h and NAME.cc, so give -o NAME{SUFFIX}")
     header = Path(output)
+    if _NOT_INCLUDED & set(header.name):
+        raise InputError(f"{header.name!r} has a quote, a backslash or a line end, which no #include takes: rename it")
     pair = (check_output(header, force=force), check_output(header.with_suffix(_SOURCE), force=force))
     if find_spec("tflite_micro") is None:
         raise MissingExtraError("tflite-micro, in which c-arrays are tried (Linux on x86-64 only),", "micro")

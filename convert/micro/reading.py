@@ -23,6 +23,11 @@ class Facts:
     """Kinds, each once, in the order in which they first stand there."""
     reserve_bytes: int
 
+    @property
+    def rows(self) -> int:
+        """How many samples it takes at once."""
+        return next((port.shape[0] for port in self.inputs[:1] if port.shape), 1)
+
 
 def read(data: bytes) -> Facts:
     """Read a TFLite file.

@@ -67,7 +67,7 @@ def write_c_array(
     resolver_calls(facts.operators)
     feeds, wanted, count = _samples(facts, golden)
     tried = try_out(data, feeds, len(facts.outputs), keeps_state="VAR_HANDLE" in facts.operators)
-    litert = _agreement(facts, tried)
+    litert = _agreement(facts, tried, count)
     keras = None if wanted is None else _parity(facts, tried, wanted, count)
     if keras and (reasons := keras.failures(budget or Budget())):
         raise ConvertError(f"TFLite-Micro's answers are too far from Keras: {'; '.join(reasons)}")
@@ -87,7 +87,8 @@ def _samples(facts: Facts, golden: Golden | None) -> tuple[list[Array], Mapping[
     if golden is None:
         rng = np.random.default_rng(0)
         drawn = [rng.uniform(*_range(port.dtype), (_RANDOM_RUNS, *port.shape)) for port in facts.inputs]
-        return [array.astype(port.dtype) for array, port in zip(drawn, facts.inputs, strict=True)], None, _RANDOM_RUNS
+        stored = [array.astype(port.dtype) for array, port in zip(drawn, facts.inputs, strict=True)]
+        return stored, None, _RANDOM_RUNS * facts.rows
     inputs, outputs = golden
     names = {port.name for port in facts.inputs}
     if names != set(inputs):
@@ -95,8 +96,7 @@ def _samples(facts: Facts, golden: Golden | None) -> tuple[list[Array], Mapping[
     counts = {np.shape(array)[:1] for array in (*inputs.values(), *outputs.values())}
     if len(counts) > 1 or counts & {(), (0,)}:
         raise DataError(f"the samples hold {sorted(counts)} rows; give at least one, and as many for each name")
-    rows = facts.inputs[0].shape[0] if facts.inputs[0].shape else 1
-    given = len(next(iter(inputs.values())))
+    rows, given = facts.rows, len(next(iter(inputs.values())))
     chosen = np.unique(np.linspace(0, given - 1, min(given, _MOST_RUNS * rows)).astype(int))
     filled = np.concatenate([chosen, np.repeat(chosen[-1:], -len(chosen) % rows)])
     feeds = []
@@ -117,9 +117,9 @@ def _range(dtype: str) -> tuple[float, float]:
     return (-1.0, 1.0) if dtype.startswith("float") else (0.0, 2.0)
 
 
-def _agreement(facts: Facts, tried: Tried) -> Agreement:
+def _agreement(facts: Facts, tried: Tried, count: int) -> Agreement:
     """How far the outputs are from LiteRT's; raises `ConvertError` where that is more than kernels round."""
-    runs = len(tried.micro[0])
+    samples = min(len(tried.micro[0]) * facts.rows, count)  # the last run may be filled with copies
     micro, litert = _named(facts, tried.micro), _named(facts, tried.litert)
     apart = compare(litert, micro)
     same = sum(int((one == other).sum()) for one, other in zip(tried.micro, tried.litert, strict=True))
@@ -132,7 +132,7 @@ def _agreement(facts: Facts, tried: Tried) -> Agreement:
     equal = same / max(1, sum(array.size for array in tried.micro))
     if (steps is None or steps > _FEW_STEPS + 1e-3) and (reasons := apart.failures(_LITERT)):
         raise ConvertError(f"TFLite-Micro gives other answers than LiteRT: {'; '.join(reasons)}")
-    return Agreement(runs, equal, steps, apart.snr_db)
+    return Agreement(samples, equal, steps, apart.snr_db)
 
 
 def _parity(facts: Facts, tried: Tried, wanted: Mapping[str, Array], count: int) -> Parity:
@@ -159,4 +159,5 @@ def _write(
     """Write both files beside their places before either takes it."""
     with replacing(pair[0]) as beside_header, replacing(pair[1]) as beside_source:
         beside_header.write_text(header(array, labels, notes), encoding="ascii")
-        beside_source.write_text(source(array, data, pair[0].name), encoding="ascii")
+        # It names the header, in the bytes that the file system has.
+        beside_source.write_bytes(os.fsencode(source(array, data, pair[0].name)))

@@ -235,6 +235,21 @@ def test_the_name_must_be_that_of_a_header(data: bytes, tmp_path: Path) -> None:
         write_c_array(data, tmp_path / "toy.c")
 
 
+def test_the_source_includes_a_header_of_any_name(tmp_path: Path) -> None:
+    write_c_array((ZOO / "mlp.tflite").read_bytes(), tmp_path / "größe 数.h")
+    assert (tmp_path / "größe 数.cc").read_text(encoding="utf-8").startswith('#include "größe 数.h"\n')
+    with pytest.raises(InputError, match="which no #include takes: rename it"):
+        write_c_array(b"", tmp_path / 'a"b.h')
+
+
+def test_samples_are_counted_once_where_several_run_at_a_time(tmp_path: Path) -> None:
+    data = float_file(lambda x: 2.0 * x, (4, 3))
+    images = np.random.default_rng(0).normal(size=(10, 3)).astype(np.float32)  # two runs, and two rows of a third
+    array = write_c_array(data, tmp_path / "four.h", golden=({"image": images}, {}))
+    assert array.litert.samples == 10
+    assert write_c_array(data, tmp_path / "drawn.h").litert.samples == 8 * 4
+
+
 def test_a_missing_interpreter_is_one_line_that_says_what_to_install(child: Child, tmp_path: Path) -> None:
     code = "import sys; from edgepack.__main__ import main; sys.exit(main(sys.argv[1:]))"
     done = child(code, "export", str(ZOO / "mlp.tflite"), "-o", str(tmp_path / "m.h"), without=("tflite_micro",))
