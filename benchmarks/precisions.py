@@ -8,40 +8,22 @@ another set of options of `edgepack convert`, several times for several.
 
 import argparse
 import statistics
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from edgepack.benchmarks.converted import report_of
+from edgepack.benchmarks.nets import MODELS, Rows, Subject
 from edgepack.benchmarks.overhead import BY_HAND
 from edgepack.benchmarks.script import print_results
-from edgepack.quiet import import_keras, quiet
+from edgepack.quiet import quiet
 from edgepack.runtime.errors import ConvertError
 from edgepack.runtime.pack import Pack
-from edgepack.runtime.tensor import Array
 from edgepack.runtime.timing import measure
-
-_SIDE, _CLASSES = 224, 1000
-_SAMPLES = 32
-# the stages of EfficientNet-Lite0: expansion, channels, blocks, stride of the first, kernel
-_STAGES = (
-    (1, 16, 1, 1, 3),
-    (6, 24, 2, 2, 3),
-    (6, 40, 2, 2, 5),
-    (6, 80, 3, 2, 3),
-    (6, 112, 3, 1, 5),
-    (6, 192, 4, 2, 5),
-    (6, 320, 1, 1, 3),
-)
-
-Rows = Mapping[str, Array]
 
 
 class Measured(msgspec.Struct, frozen=True):
@@ -65,15 +47,6 @@ class Measured(msgspec.Struct, frozen=True):
     agreement: float | None = None
     metric: float | None = None
     keras_metric: float | None = None
-
-
-class Subject(msgspec.Struct, frozen=True):
-    """A model with its samples."""
-
-    model: Path
-    calibration: Path
-    evaluation: Path
-    row: Rows
 
 
 def measure_precisions(
@@ -159,78 +132,6 @@ def _timed(measured: list[Measured], files: Mapping[int, bytes], target: str, ro
             latency_ratio=statistics.median(ratios),
         )  # fmt: skip
     return measured
-
-
-def _digits(folder: Path) -> Subject:
-    """The digits recipe, trained."""
-    path = folder / "digits.keras"
-    command = [sys.executable, "-m", "edgepack", "train", "digits", "-o", str(path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ConvertError(f"the digits recipe did not train: {done.stderr.strip()}")
-    evaluation = folder / "digits.evaluation.npz"
-    with np.load(evaluation) as arrays:
-        row = {"image": arrays["image"][:1]}
-    return Subject(path, folder / "digits.calibration.npz", evaluation, row)
-
-
-def _pictures(build: Callable[[Any], Any], folder: Path) -> Subject:
-    """A net for pictures with random weights of such a size that its outputs spread."""
-    keras = import_keras("builds the nets", "convert")
-    keras.utils.set_random_seed(0)
-    model = build(keras)
-    rng = np.random.default_rng(0)
-    for weight in model.weights:
-        weight.assign(_spread(rng, weight.path, weight.shape))
-    name = model.inputs[0].name
-    images = rng.random((2 * _SAMPLES, _SIDE, _SIDE, 3), dtype=np.float32) * 2 - 1
-    path, calibration, evaluation = (folder / name for name in ("net.keras", "calibration.npz", "evaluation.npz"))
-    model.save(path)
-    for place, part in ((calibration, images[:_SAMPLES]), (evaluation, images[_SAMPLES:])):
-        arrays: dict[str, Any] = {name: part}
-        np.savez(place, **arrays)
-    return Subject(path, calibration, evaluation, {name: images[:1].copy()})
-
-
-def _spread(rng: np.random.Generator, path: str, shape: Sequence[int]) -> Array:
-    if len(shape) > 1:
-        sums = int(np.prod(shape[:2] if "depthwise" in path.lower() else shape[:-1]))
-        return rng.normal(0, np.sqrt(2 / sums), shape).astype(np.float32)
-    scales = any(word in path for word in ("variance", "gamma"))
-    return (rng.uniform(0.5, 1.5, shape) if scales else rng.normal(0, 0.1, shape)).astype(np.float32)
-
-
-def _mobilenet(keras: Any) -> Any:
-    return keras.applications.MobileNetV2(weights=None, classifier_activation=None)
-
-
-def _efficientnet_lite(keras: Any) -> Any:
-    """Inverted residuals with ReLU6 and without squeeze-and-excite, in the widths of EfficientNet-Lite0."""
-    one = keras.layers
-
-    def unit(x: Any, layer: Any, *, active: bool = True) -> Any:
-        x = one.BatchNormalization()(layer(x))
-        return one.ReLU(6)(x) if active else x
-
-    image = keras.Input((_SIDE, _SIDE, 3), name="image")
-    x = unit(image, one.Conv2D(32, 3, strides=2, padding="same", use_bias=False))
-    for expansion, channels, blocks, stride, kernel in _STAGES:
-        for block in range(blocks):
-            before, step = x, 1 if block else stride
-            if expansion > 1:
-                x = unit(x, one.Conv2D(x.shape[-1] * expansion, 1, use_bias=False))
-            x = unit(x, one.DepthwiseConv2D(kernel, strides=step, padding="same", use_bias=False))
-            x = unit(x, one.Conv2D(channels, 1, use_bias=False), active=False)
-            x = one.Add()([before, x]) if block else x
-    x = unit(x, one.Conv2D(1280, 1, use_bias=False))
-    return keras.Model(image, one.Dense(_CLASSES)(one.GlobalAveragePooling2D()(x)))
-
-
-MODELS: dict[str, Callable[[Path], Subject]] = {
-    "digits": _digits,
-    "mobilenetv2": partial(_pictures, _mobilenet),
-    "efficientnet-lite": partial(_pictures, _efficientnet_lite),
-}
 
 
 def main(arguments: list[str]) -> int:
