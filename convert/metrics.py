@@ -1,10 +1,12 @@
 """The task metric: how good a file is at what the model is for, and how much of it was lost."""
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from edgepack.runtime.errors import DataError, UnknownNameError
+from edgepack.runtime.manifest import Metric
 from edgepack.runtime.tensor import Array, describe
 
 # name -> function of (outputs (samples, …), labels (samples, …)); in all of them more is better
@@ -32,8 +34,8 @@ def check_name(asked: str | None) -> None:
         raise UnknownNameError("metric", asked, NAMES)
 
 
-def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array], asked: str | None = None) -> tuple[str, str] | None:
-    """The first labelled output and its metric; None where nothing is labelled, or `agreement` was asked for.
+def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array], asked: str | None = None) -> dict[str, str]:
+    """The metric of each labelled output; empty where nothing is labelled, or `agreement` was asked for.
 
     Class numbers against scores make `accuracy`, 0 and 1 against one score `binary_accuracy`, values `r2` (the
     coefficient of determination).
@@ -41,32 +43,64 @@ def pick(labels: Mapping[str, Array], outputs: Mapping[str, Array], asked: str |
     Args:
         labels: By output name, `(samples, …)`.
         outputs: The model's own, by name, `(samples, …)`.
-        asked: One of `NAMES`; None takes the one that fits.
+        asked: One of `NAMES`; outputs it does not fit are left aside. None takes for each the one that fits.
 
     Raises:
-        DataError: The labels fit no metric, or not the one that was asked for, or there are none for it.
+        DataError: The labels fit no metric, or none of them the one that was asked for, or there are none for it.
         UnknownNameError: No metric is called so.
     """
     check_name(asked)
     if asked == AGREEMENT:
-        return None
-    if not labels:
-        if asked is not None:
-            raise DataError(
-                f"metric {asked} compares with labels, and the evaluation data holds none: add them under the name of "
-                f"an output ({', '.join(map(repr, outputs))}), or ask for metric {AGREEMENT}"
-            )
-        return None
-    name = next(iter(labels))
-    fitting = _fitting(name, labels[name], outputs[name])
-    if asked is None or asked == fitting:
-        return name, fitting
-    if asked == "r2" and labels[name].size == outputs[name].size:
-        return name, asked  # numbers all the same: what fits better was not wanted
-    raise DataError(
-        f"metric {asked} does not fit output {name!r} of shape {describe(outputs[name].shape)} with "
-        f"{labels[name].dtype} labels of shape {describe(labels[name].shape)}; {fitting} does"
-    )
+        return {}
+    if not labels and asked is not None:
+        raise DataError(
+            f"metric {asked} compares with labels, and the evaluation data holds none: add them under the name of "
+            f"an output ({', '.join(map(repr, outputs))}), or ask for metric {AGREEMENT}"
+        )
+    fitting = {name: _fitting(name, wanted, outputs[name]) for name, wanted in labels.items()}
+    if asked is None:
+        return fitting
+    # Numbers can be judged as numbers all the same: what fits better was not wanted.
+    found = {
+        name: asked
+        for name, best in fitting.items()
+        if asked == best or (asked == "r2" and labels[name].size == outputs[name].size)
+    }
+    if not found:
+        name, best = next(iter(fitting.items()))
+        raise DataError(
+            f"metric {asked} does not fit output {name!r} of shape {describe(outputs[name].shape)} with "
+            f"{labels[name].dtype} labels of shape {describe(labels[name].shape)}; {best} does"
+        )
+    return found
+
+
+def judge(
+    picked: Mapping[str, str],
+    labels: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    outputs: Mapping[str, Array],
+) -> Metric | None:
+    """The metric of the output that loses most against Keras, the first of equals; None where none is judged.
+
+    Args:
+        picked: What `pick` gave: the metric by output name.
+        labels: By output name, `(samples, …)`.
+        reference: The Keras model's outputs by name, `(samples, …)`.
+        outputs: The file's, of the same names and shapes.
+    """
+    several = len(reference) > 1
+    found = [
+        Metric(
+            metric,
+            score(metric, outputs[name], labels[name]),
+            score(metric, reference[name], labels[name]),
+            len(labels[name]),
+            name if several else "",
+        )
+        for name, metric in picked.items()
+    ]
+    return max(found, key=lambda one: math.inf if math.isnan(one.lost) else one.lost, default=None)
 
 
 def _fitting(name: str, wanted: Array, got: Array) -> str:
@@ -99,3 +133,16 @@ def _fitting(name: str, wanted: Array, got: Array) -> str:
 def score(metric: str, outputs: Array, labels: Array) -> float:
     """The value of a metric of `pick`; NaN outputs count as wrong."""
     return _METRICS[metric](np.nan_to_num(outputs, nan=-np.inf) if metric != "r2" else outputs, labels)
+
+
+def quality(metric: Metric) -> float:
+    """What tells the files of one model apart, more is better: the value, or where there are several outputs the gain.
+
+    Two files may be judged on two outputs, whose values do not compare; what each is short of Keras's does.
+    """
+    return metric.value - metric.keras if metric.output else metric.value
+
+
+def basis(metric: Metric) -> str:
+    """What `quality` is, for people."""
+    return "task metric less Keras's, worst output" if metric.output else metric.name

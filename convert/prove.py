@@ -151,17 +151,9 @@ def _other_sizes(session: Session, question: Question, precision: Precision) -> 
 
 def _metric(question: Question, outputs: Mapping[str, Array]) -> Metric | None:
     """The task metric of the file and of Keras on the same labelled samples."""
-    picked = metrics.pick(question.samples.labels, question.reference, question.metric)
-    if picked is None:
-        return None
-    name, metric = picked
-    labels = question.samples.labels[name]
-    return Metric(
-        metric,
-        metrics.score(metric, outputs[name], labels),
-        metrics.score(metric, question.reference[name], labels),
-        len(question.samples),
-    )
+    labels = question.samples.labels
+    picked = metrics.pick(labels, question.reference, question.metric)
+    return metrics.judge(picked, labels, question.reference, outputs)
 
 
 def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) -> list[str]:
@@ -172,7 +164,7 @@ def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) 
     if missing is None or missing <= max_drop + 1e-12:
         return []
     what = (
-        f"{metric.name} {metric.value:.4f} against {metric.keras:.4f} of Keras"
+        f"{metric.title} {metric.value:.4f} against {metric.keras:.4f} of Keras"
         if metric
         else f"agreement with Keras {parity.agreement:.4f}"
     )
@@ -182,7 +174,7 @@ def drop_reasons(max_drop: float | None, parity: Parity, metric: Metric | None) 
 def lost(parity: Parity | None, metric: Metric | None) -> float | None:
     """How much less the task metric is than Keras's; without one, the agreement than 1; None where neither is known."""
     if metric is not None:
-        return metric.keras - metric.value
+        return metric.lost
     return None if parity is None or parity.agreement is None else 1 - parity.agreement
 
 

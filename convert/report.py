@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from edgepack import page, plots
-from edgepack.convert import budget_page, layer_pages
+from edgepack.convert import budget_page, layer_pages, metrics
 from edgepack.convert.giving_back import Trial
 from edgepack.convert.layers import LayerReport
 from edgepack.convert.micro.array import CArray
@@ -181,7 +181,7 @@ class Report(msgspec.Struct, frozen=True):
             for one in self.passed
         ]
         bars = [plots.Bar(label=one.variant, value=one.p50_us, group=one.format) for one in self.passed if one.p50_us]
-        metric = next((one.metric.name for one in self.passed if one.metric), "agreement with Keras")
+        metric = next((metrics.basis(one.metric) for one in self.passed if one.metric), "agreement with Keras")
         return [
             page.Plot(
                 "Size and accuracy", plots.scatter(points, x_label="file size in kB", y_label=metric),
@@ -213,7 +213,7 @@ def write_reports(report: Report, paths: tuple[Path, Path], note: Callable[[str]
 def _quality(result: Result) -> float:
     """What the plot shows as accuracy: the task metric, else the agreement, else the cosine."""
     if result.metric:
-        return result.metric.value
+        return metrics.quality(result.metric)
     assert result.parity is not None, "a variant that is right was compared"
     return result.parity.cosine if result.parity.agreement is None else result.parity.agreement
 
@@ -230,9 +230,14 @@ def _row(one: Result, float32_bytes: int | None) -> tuple[str, ...]:
         if parity
         else ("–",) * 5
     )  # fmt: skip
-    metric = f"{one.metric.value:.4f} (Keras {one.metric.keras:.4f})" if one.metric else "–"
+    metric = _metric(one.metric) if one.metric else "–"
     latency = "–" if one.p50_us is None else f"{one.p50_us:,.1f}"
     return (one.variant, size, share, *figures, metric, latency, one.verdict)
+
+
+def _metric(metric: Metric) -> str:
+    output = f", output {metric.output}" if metric.output else ""
+    return f"{metric.value:.4f} (Keras {metric.keras:.4f}{output})"
 
 
 def _counts(counts: dict[str, int], unit: str = "") -> str:

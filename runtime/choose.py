@@ -187,8 +187,8 @@ def _ways(
 def outside(variant: Variant, max_drop: float) -> str:
     """Why a variant is outside the accuracy budget; empty where it is inside."""
     if variant.metric is not None:
-        lost = variant.metric.keras - variant.metric.value
-        return "" if lost <= max_drop + 1e-12 else f"it loses {lost:.4f} of {variant.metric.name}, allowed {max_drop:g}"
+        lost, what = variant.metric.lost, variant.metric.title
+        return "" if lost <= max_drop + 1e-12 else f"it loses {lost:.4f} of {what}, allowed {max_drop:g}"
     return too_far(variant.parity, max_drop)
 
 

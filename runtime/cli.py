@@ -306,7 +306,7 @@ def _variant_rows(manifest: Manifest) -> tuple[tuple[str, ...], list[tuple[str, 
         (
             one.name, one.precision, f"{one.file.size_bytes / 1000:,.1f}", f"{one.parity.max_abs:.2e}",
             "–" if one.parity.agreement is None else f"{one.parity.agreement:.2%}",
-            f"{one.metric.name} {one.metric.value:.4f}" if one.metric else "–",
+            f"{one.metric.title} {one.metric.value:.4f}" if one.metric else "–",
             f"{one.metric.keras:.4f}" if one.metric else "–", one.file.sha256[:12],
         )
         for one in manifest.variants

@@ -39,6 +39,18 @@ class Metric(msgspec.Struct, frozen=True):
     value: float
     keras: float
     samples: int
+    output: str = ""
+    """Which output it is of: the one that loses most; empty where the model has one."""
+
+    @property
+    def lost(self) -> float:
+        """How much less the value is than Keras's."""
+        return self.keras - self.value
+
+    @property
+    def title(self) -> str:
+        """Its name, and the output it is of where there are several."""
+        return f"{self.name} of {self.output}" if self.output else self.name
 
 
 class Variant(msgspec.Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from edgepack.convert import metrics
 from edgepack.convert.prove import lost
 from edgepack.convert.search.candidates import Candidate
 from edgepack.runtime.compare import Parity
@@ -42,14 +43,14 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
     def basis(self) -> str:
         """What `quality` is."""
         if self.metric is not None:
-            return self.metric.name
+            return metrics.basis(self.metric)
         return "SNR dB" if self.parity is None or self.parity.agreement is None else "agreement with Keras"
 
     @property
     def quality(self) -> float:
-        """The task metric; without labels the agreement with Keras; without classes the SNR in dB. More is better."""
+        """By the task metric; without labels agreement with Keras; without classes the SNR in dB. More is better."""
         if self.metric is not None:
-            return self.metric.value
+            return metrics.quality(self.metric)
         if self.parity is None:
             return -math.inf
         return self.parity.snr_db if self.parity.agreement is None else self.parity.agreement

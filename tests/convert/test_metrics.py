@@ -1,10 +1,16 @@
 """The metric follows from the labels."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
-from edgepack.convert import metrics
+from edgepack.convert import convert_model, metrics
+from edgepack.convert.report import COLUMNS
 from edgepack.runtime.errors import DataError, UnknownNameError
+from edgepack.runtime.manifest import Metric
+from edgepack.runtime.tensor import Array
 
 _SCORES = np.float32([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]])
 
@@ -21,22 +27,29 @@ _SCORES = np.float32([[0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.3, 0.3, 0.4]])
     ids=["classes", "classes as a column", "yes or no", "values", "the mean"],
 )
 def test_the_metric_fits_the_labels(labels: np.ndarray, outputs: np.ndarray, metric: str, value: float) -> None:
-    assert metrics.pick({"y": labels}, {"y": outputs}) == ("y", metric)
+    assert metrics.pick({"y": labels}, {"y": outputs}) == {"y": metric}
     assert metrics.score(metric, outputs, labels) == pytest.approx(value)
 
 
 def test_without_labels_there_is_none() -> None:
-    assert metrics.pick({}, {"y": _SCORES}) is None
+    assert metrics.pick({}, {"y": _SCORES}) == {}
 
 
 def test_agreement_leaves_labels_aside() -> None:
-    assert metrics.pick({"y": np.array([0, 1, 2])}, {"y": _SCORES}, "agreement") is None
+    assert metrics.pick({"y": np.array([0, 1, 2])}, {"y": _SCORES}, "agreement") == {}
 
 
 def test_numbers_may_be_judged_as_numbers() -> None:
     labels, outputs = {"y": np.array([0, 1, 1])}, {"y": np.float32([[0.1], [0.9], [0.2]])}
-    assert metrics.pick(labels, outputs) == ("y", "binary_accuracy")
-    assert metrics.pick(labels, outputs, "r2") == ("y", "r2")
+    assert metrics.pick(labels, outputs) == {"y": "binary_accuracy"}
+    assert metrics.pick(labels, outputs, "r2") == {"y": "r2"}
+
+
+def test_a_metric_asked_for_judges_the_outputs_it_fits() -> None:
+    labels = {"class": np.array([0, 1, 2]), "value": np.float32([1, 2, 3])}
+    outputs = {"class": _SCORES, "value": np.float32([[1], [2], [3]])}
+    assert metrics.pick(labels, outputs) == {"class": "accuracy", "value": "r2"}
+    assert metrics.pick(labels, outputs, "r2") == {"value": "r2"}
 
 
 def test_a_metric_that_does_not_fit_says_which_does() -> None:
@@ -56,6 +69,65 @@ def test_a_metric_that_there_is_none_of_lists_those_there_are() -> None:
 
 def test_nan_counts_as_wrong() -> None:
     assert metrics.score("accuracy", np.float32([[np.nan, 0.1]]), np.array([0])) == 0.0
+
+
+def test_of_several_outputs_the_one_that_loses_most_is_held() -> None:
+    labels = {"sure": np.array([0, 1, 2]), "value": np.float32([1, 2, 3]), "unsure": np.array([0, 1, 2])}
+    right = {"sure": _SCORES, "value": np.float32([[1], [2], [3]]), "unsure": _SCORES}
+    picked = metrics.pick(labels, right)
+    wrong = {**right, "unsure": _SCORES[::-1]}
+    assert metrics.judge(picked, labels, right, wrong) == Metric("accuracy", 1 / 3, 1.0, 3, "unsure")
+    lost = metrics.judge(picked, labels, right, {**wrong, "value": np.full((3, 1), np.nan, np.float32)})
+    assert lost is not None
+    assert lost.title == "r2 of value"
+    assert np.isnan(lost.lost)
+
+
+def test_of_one_output_nobody_has_to_know_the_name() -> None:
+    labels = {"y": np.array([0, 1, 2])}
+    found = metrics.judge({"y": "accuracy"}, labels, {"y": _SCORES}, {"y": _SCORES})
+    assert found is not None
+    assert (found.output, found.title, metrics.quality(found)) == ("", "accuracy", 1.0)
+
+
+def test_files_judged_on_different_outputs_compare_by_what_they_gain() -> None:
+    hard_head, easy_head = Metric("accuracy", 0.7, 0.7, 100, "hard"), Metric("accuracy", 0.9, 0.95, 100, "easy")
+    assert metrics.quality(hard_head) > metrics.quality(easy_head)
+    assert metrics.basis(hard_head) == metrics.basis(easy_head)
+
+
+def test_a_second_output_that_loses_is_left_out_by_its_name(keras: Any, tmp_path: Path) -> None:
+    model, samples = _two_heads(keras)
+    report = convert_model(
+        model, tmp_path / "two.edgepack", targets="onnx", precisions=("float32", "int8"),
+        calibration={"a": samples["a"]}, evaluation=samples,
+    )  # fmt: skip
+    float32, int8 = report.results
+    assert float32.reasons == ()
+    assert int8.metric is not None
+    assert int8.metric.output == "two"
+    assert any(reason.startswith("accuracy of two ") for reason in int8.reasons)
+    assert "output two" in report.rows()[1][COLUMNS.index("metric")]
+
+
+def _two_heads(keras: Any) -> tuple[Any, dict[str, Array]]:
+    """A model whose second output goes through channels of sizes too far apart for one scale, and its own labels."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    layers = keras.layers
+    given = keras.Input((8,), name="a")
+    hidden = layers.Dense(64, activation="relu")(given)
+    spread, last = layers.Dense(64), layers.Dense(5, activation="softmax", name="two")
+    outputs = {"one": layers.Dense(3, activation="softmax", name="one")(hidden), "two": last(spread(hidden))}
+    model = keras.Model(given, outputs)
+    factors = np.exp(rng.uniform(-5, 5, 64)).astype(np.float32)
+    kernel, bias = spread.get_weights()
+    spread.set_weights([kernel * factors, bias * factors])
+    kernel, bias = last.get_weights()
+    last.set_weights([kernel / factors[:, None], bias])
+    rows = rng.normal(size=(200, 8)).astype(np.float32)
+    answers = model.predict(rows, verbose=0)
+    return model, {"a": rows, **{name: array.argmax(axis=-1) for name, array in answers.items()}}
 
 
 def test_a_class_the_model_does_not_have_is_named() -> None:
