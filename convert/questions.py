@@ -9,7 +9,8 @@ from edgepack.convert.raw_samples import random_raw
 from edgepack.convert.rounding import movement
 from edgepack.convert.samples import Given, Samples, random_samples, read_samples
 from edgepack.convert.subject import Subject
-from edgepack.runtime.errors import ModelError
+from edgepack.runtime.compare import compare
+from edgepack.runtime.errors import DataError, ModelError
 from edgepack.runtime.tensor import Array
 
 DEFAULT_DROP = 0.01  # of the task metric, where labels are given and nothing else was asked
@@ -45,7 +46,8 @@ def ask(subject: Subject, judged: Samples, max_drop: float | None, metric: str |
 
     Raises:
         ModelError: The model cannot be run on these samples, or gives NaN on them.
-        DataError: Labels, or a metric, that do not fit its outputs.
+        DataError: Labels, or a metric, that do not fit its outputs; or a loss to be judged, and neither labels nor
+            classes to judge it by.
     """
     source, lifted = subject.whole, subject.lifted
     try:
@@ -55,6 +57,8 @@ def ask(subject: Subject, judged: Samples, max_drop: float | None, metric: str |
     _check_reference(outputs)
     # Labels that do not fit are refused before anything is built.
     picked = metrics.pick(judged.labels, outputs, metric)
+    if not picked:
+        _check_agreement(outputs, max_drop, metric)
     allowed = DEFAULT_DROP if max_drop is None and picked else max_drop
     converted = subject.rest
     stretched = shapes.stretched(converted, judged.inputs)
@@ -78,6 +82,19 @@ def _check_reference(outputs: dict[str, Array]) -> None:
             raise ModelError(
                 f"the Keras model itself gives NaN in output {name!r} on the evaluation samples; mend it first"
             )
+
+
+def _check_agreement(outputs: dict[str, Array], max_drop: float | None, metric: str | None) -> None:
+    """Refuse to judge agreement where no row has a winner: a budget that nothing is held to would be no budget."""
+    if (metric is None and max_drop is None) or compare(outputs, outputs).agreement is not None:
+        return
+    asked, instead = f"max_drop {max_drop}", "give"
+    if metric is not None:
+        asked, instead = f"metric {metric}", "leave it out, and give"
+    raise DataError(
+        f"{asked} asks for the agreement with Keras, and no output has classes to agree on; {instead} --evaluation "
+        f"with the true values by output name ({', '.join(map(repr, outputs))})"
+    )
 
 
 def _golden_rows(outputs: dict[str, Array]) -> tuple[int, ...]:

@@ -110,6 +110,35 @@ def test_a_second_output_that_loses_is_left_out_by_its_name(keras: Any, tmp_path
     assert "output two" in report.rows()[1][COLUMNS.index("metric")]
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"max_drop": 0.0}, "max_drop 0.0 asks for the agreement .*; give --evaluation with the true values .*'value'"),
+        ({"metric": "agreement"}, "metric agreement asks for .* no output has classes to agree on; leave it out"),
+    ],
+    ids=["a budget", "a metric"],
+)
+def test_a_loss_that_nothing_can_tell_is_refused(keras: Any, tmp_path: Path, asked: dict[str, Any], said: str) -> None:
+    model, rows = _one_value(keras)
+    with pytest.raises(DataError, match=said):
+        convert_model(model, tmp_path / "value.edgepack", evaluation={"a": rows}, **asked)
+
+
+def test_a_loss_of_values_is_judged_where_they_are_given(keras: Any, tmp_path: Path) -> None:
+    model, rows = _one_value(keras)
+    evaluation = {"a": rows, "value": model.predict(rows, verbose=0)}
+    report = convert_model(model, tmp_path / "value.onnx", evaluation=evaluation, max_drop=0.0001)
+    assert [one.metric.name for one in report.passed if one.metric] == ["r2"]
+
+
+def _one_value(keras: Any) -> tuple[Any, Array]:
+    """A model that gives one number of any size, and rows for it."""
+    keras.utils.set_random_seed(0)
+    given = keras.Input((8,), name="a")
+    model = keras.Model(given, keras.layers.Dense(1, name="value")(given))
+    return model, np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)
+
+
 def _two_heads(keras: Any) -> tuple[Any, dict[str, Array]]:
     """A model whose second output goes through channels of sizes too far apart for one scale, and its own labels."""
     keras.utils.set_random_seed(0)
