@@ -72,6 +72,7 @@ class LayerReport(msgspec.Struct, frozen=True):
     against: str | None
     samples: str
     rows: int
+    """How many of the samples were run; what fills up a batch is not counted."""
     layers: tuple[Layer, ...]
 
     @property
@@ -108,14 +109,14 @@ def look(
     other = find_spots(against.format, against.data, layers) if against else None
     watched = [_Watched(spot, other.like(spot) if other else None) for spot in found.spots]
     size = _rows_at_once(found.rows, other.rows if other else None)
-    done = 0
+    done, count = 0, len(next(iter(samples.values())))
     begun = clock()
     for feed in _feeds(samples, size, _ROWS):
         tensors = _with_inputs(run_inside(file.format, file.data, [feed])[0], feed)
         theirs = run_inside(against.format, against.data, [feed])[0] if against else {}
         for one in watched:
             one.add(tensors, theirs)
-        done += size
+        done = min(done + size, count)  # what fills up a batch are copies
         if clock() - begun > _SECONDS:
             break
     shown = tuple(layer for one in watched if (layer := one.layer()))

@@ -159,6 +159,16 @@ def test_rows_stop_when_they_take_long(pack: Path) -> None:
     assert report.rows == 2
 
 
+@pytest.mark.parametrize(("given", "counted"), [(1, 1), (6, 6), (20, 8)], ids=["one", "six", "more than are run"])
+def test_copies_that_fill_up_a_batch_are_not_counted(given: int, counted: int) -> None:
+    kinds = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [4, 2]) for name in ("x", "net/one/y")]
+    node = helper.make_node("Abs", ["x"], ["net/one/y"], name="net/one/abs")
+    graph = helper.make_graph([node], "net", kinds[:1], kinds[1:])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    file = File("four", "onnx", model.SerializeToString())
+    assert look(file, None, {"x": np.ones((given, 2), np.float32)}, "memory").rows == counted
+
+
 def test_a_bare_file_shows_its_own_layers(pack: Path, tmp_path: Path) -> None:
     path = tmp_path / "alone.tflite"
     path.write_bytes(_file(pack, "tflite-int8").data)
