@@ -5,11 +5,11 @@ from typing import Any, Protocol
 
 from edgepack import page, plots
 from edgepack.convert.giving_back import Trial
+from edgepack.convert.layer_pages import short_name
 from edgepack.convert.sensitivity import UNHARMED_DB, Sensitivity
 
 _COLUMNS = ("file", "metric", "lost", "SNR dB", "size kB", "p50 µs", "verdict")
 _MOST_BARS = 24
-_LONGEST_NAME = 40
 
 
 class Budgeted(Protocol):
@@ -46,14 +46,15 @@ def sections(result: Budgeted) -> list[page.Section]:
     worst = [one for one in result.sensitivities if one.snr_db < UNHARMED_DB][:_MOST_BARS]
     if worst:
         kept = result.options.get("float_layers", ())
-        bars = [
-            plots.Bar(_short(one.name), one.snr_db, group="in float" if one.name in kept else "quantized")
-            for one in worst
-        ]
+        bars = [_bar(one, "in float" if one.name in kept else "quantized") for one in worst]
         found.append(
             page.Plot(
                 f"{result.variant}: which layers suffer",
-                plots.bars(bars, x_label="SNR of the output in dB with that layer alone quantized"),
+                plots.bars(
+                    bars,
+                    x_label="SNR of the output in dB with that layer alone quantized",
+                    groups=("quantized", "in float"),
+                ),
                 f"The {len(worst)} worst of {len(result.sensitivities)} layers; shorter is worse.",
             )
         )
@@ -73,9 +74,10 @@ def _row(one: Trial) -> tuple[page.Cell, ...]:
     )
 
 
-def _short(name: str) -> str:
-    """The end of a long name: where a file has no layer's name for an operator, it can be hundreds of letters."""
-    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
+def _bar(one: Sensitivity, group: str) -> plots.Bar:
+    """Below zero there is more noise than signal, and nothing more to see: that has no bar, but its figure."""
+    text = "not possible" if one.snr_db <= -UNHARMED_DB else ""
+    return plots.Bar(short_name(one.name), max(0.0, one.snr_db), group=group, text=text or f"{one.snr_db:.1f}")
 
 
 def _figure(value: float | None, form: str) -> str:

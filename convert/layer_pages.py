@@ -6,6 +6,7 @@ from edgepack.convert.layers import Layer, LayerReport, table
 _SHOWN = 60
 _MARKED = 5
 _FLOOR_DB, _TOP_DB = 0.0, 80.0  # what a bar shows; beyond it nobody sees a difference
+_LONGEST_NAME = 40
 
 _NOTE = (
     "SNR is the power of the values in the other file over the power of the difference: six decibels are one bit. "
@@ -29,7 +30,7 @@ def sections(report: LayerReport) -> list[page.Section]:
         worst = {one.layer for one in report.worst[:_MARKED]}
         bars = [
             plots.Bar(
-                one.layer,
+                short_name(one.layer),
                 min(max(one.against.snr_db, _FLOOR_DB), _TOP_DB),
                 group="most noise" if one.layer in worst else "others",
                 text=cell[columns.index("SNR dB")],
@@ -39,7 +40,8 @@ def sections(report: LayerReport) -> list[page.Section]:
         ]
         caption = "Longer is better; layers in the order in which they run."
         title = f"{report.file} against {report.against}, layer by layer"
-        found.append(page.Plot(title, plots.bars(bars, x_label="SNR in dB"), caption))
+        drawing = plots.bars(bars, x_label="SNR in dB", groups=("others", "most noise"))
+        found.append(page.Plot(title, drawing, caption))
     return [*found, page.Table(f"Layers of {report.file}", columns, tuple(map(tuple, cells)), note=where)]
 
 
@@ -51,6 +53,11 @@ def render(report: LayerReport) -> str:
     """
     lead = f"What each layer of {report.file} holds" + (f", against {report.against}." if report.against else ".")
     return page.render(f"{report.file}: layer by layer", lead, sections(report))
+
+
+def short_name(name: str) -> str:
+    """The end of a long name: where a file has no layer's name for an operator, it can be hundreds of letters."""
+    return name if len(name) <= _LONGEST_NAME else f"…{name[-_LONGEST_NAME + 1 :]}"
 
 
 def _shown(report: LayerReport) -> list[Layer]:

@@ -254,24 +254,27 @@ def table(report: LayerReport, rows: Iterable[Layer] | None = None) -> tuple[tup
         rows: Those of its layers to show; None is all.
     """
     shown = list(report.layers if rows is None else rows)
-    columns = ["layer", "gives", "operators", "weights", "activations", "low", "high", "saturated"]
-    if report.against:
-        columns += ["SNR dB", "low there", "high there", "types there"]
-    return tuple(columns), [_cells(one, compared=report.against is not None) for one in shown]
+    compared = report.against is not None
+    columns = (
+        "layer", *(["SNR dB"] if compared else []), "gives", "operators", "weights", "activations", "low", "high",
+        "saturated", *(["low there", "high there", "types there"] if compared else []),
+    )  # fmt: skip
+    return columns, [_cells(one, compared=compared) for one in shown]
 
 
 def _cells(one: Layer, *, compared: bool) -> tuple[str, ...]:
+    """A row; the noise comes second, as it is what people look for."""
     kinds = {kind: one.operators.count(kind) for kind in one.operators}
     operators = ", ".join(kind if count == 1 else f"{count} {kind}" for kind, count in kinds.items())
-    cells = [
-        one.layer, "" if one.gives == one.layer else one.gives, operators, one.weights or "–", one.activations,
-        f"{one.low:.4g}", f"{one.high:.4g}", "–" if one.saturated is None else f"{one.saturated:.2%}",
-    ]  # fmt: skip
-    if compared and one.against:
-        there = one.against
-        types = " / ".join(filter(None, (there.weights, there.activations)))
-        noise = "same" if there.snr_db == _BIGGEST_SNR_DB else f"{there.snr_db:.1f}"
-        cells += [noise, f"{there.low:.4g}", f"{there.high:.4g}", types]
-    elif compared:
-        cells += ["–"] * 4
-    return tuple(cells)
+    cells = (
+        "" if one.gives == one.layer else one.gives, operators, one.weights or "–", one.activations,
+        f"{one.low:.3g}", f"{one.high:.3g}", "–" if one.saturated is None else f"{one.saturated:.2%}",
+    )  # fmt: skip
+    if not compared:
+        return (one.layer, *cells)
+    if one.against is None:
+        return (one.layer, "–", *cells, *["–"] * 3)
+    there = one.against
+    types = " / ".join(dict.fromkeys(filter(None, (there.weights, there.activations))))
+    noise = "same" if there.snr_db == _BIGGEST_SNR_DB else f"{there.snr_db:.1f}"
+    return (one.layer, noise, *cells, f"{there.low:.3g}", f"{there.high:.3g}", types)

@@ -17,7 +17,7 @@ from edgepack.convert.search.shown import sections_of
 from edgepack.convert.sensitivity import Sensitivity
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
-from edgepack.runtime.manifest import Metric
+from edgepack.runtime.manifest import FORMATS, Metric
 from edgepack.runtime.pack import SUFFIX
 from edgepack.runtime.tensor import TensorSpec, describe
 from edgepack.runtime.writing import write_bytes
@@ -184,10 +184,13 @@ class Report(msgspec.Struct, frozen=True):
         metric = next((metrics.basis(one.metric) for one in self.passed if one.metric), "agreement with Keras")
         return [
             page.Plot(
-                "Size and accuracy", plots.scatter(points, x_label="file size in kB", y_label=metric),
+                "Size and accuracy",
+                plots.scatter(points, x_label="file size in kB", y_label=metric, groups=tuple(FORMATS)),
                 "Up and to the left is better; the larger the bubble, the slower the file.",
             ),
-            page.Plot("Latency", plots.bars(bars, x_label="median latency in µs"), "Shorter is better."),
+            page.Plot(
+                "Latency", plots.bars(bars, x_label="median latency in µs", groups=tuple(FORMATS)), "Shorter is better."
+            ),
         ]  # fmt: skip
 
 

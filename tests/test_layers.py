@@ -95,7 +95,7 @@ EXCEPTIONS = {  # module -> what it may import beyond its room
     "edgepack.benchmarks.hard_net": {"edgepack.train.augment", "edgepack.train.data"},
 }
 # The front door: its helpers lie below every room, its command line above all and imports them by name when called.
-HELPERS_MAY_IMPORT = {"edgepack", "edgepack.plots", "edgepack.runtime.errors"}
+HELPERS_MAY_IMPORT = {"edgepack", "edgepack.labels", "edgepack.plots", "edgepack.runtime.errors"}
 # The client lies beside them. It speaks what the server speaks and reads samples as the server's steps do: of the
 # runtime it takes what needs no engine, and of what serves only values and codecs.
 CLIENT_MAY_IMPORT = {

@@ -151,6 +151,19 @@ def test_what_a_logarithmic_axis_cannot_show_is_left_out() -> None:
     assert "zero" not in drawing
 
 
+@pytest.mark.parametrize("order", [("onnx", "litert"), ("litert", "onnx")], ids=["one-first", "other-first"])
+def test_a_group_keeps_its_colour_whichever_comes_first(order: tuple[str, str]) -> None:
+    first, other = "#3b76d6", "#d9691e"
+    for drawn in (
+        bars([Bar("b", 1, group=order[0])], x_label="x", groups=order),
+        scatter([Point("b", 1, 1, group=order[0])], x_label="x", y_label="y", groups=order),
+    ):
+        assert first in drawn
+        assert other not in drawn
+        assert order[0] in drawn  # its colour is named, though there is no other
+    assert other in bars([Bar("b", 1, group=order[1])], x_label="x", groups=order)
+
+
 def test_letters_that_matplotlib_lacks_are_drawn_by_the_browser() -> None:
     assert "数字" in scatter([Point("数字", 1, 1)], x_label="数", y_label="字")
 

@@ -3,6 +3,7 @@
 from edgepack import page, plots
 from edgepack.convert.search.choice import said
 from edgepack.convert.search.findings import Findings, Line
+from edgepack.runtime.manifest import FORMATS
 
 COLUMNS = ("file", "in the pack as", "latency µs", "of float32", "size kB", "quality", "lost", "verdict")
 
@@ -29,11 +30,11 @@ def sections_of(findings: Findings) -> list[page.Section]:
             "Search",
             plots.scatter(
                 [_point(one, findings) for one in findings.lines if one.latency_us is not None],
-                x_label="median latency in µs", y_label=findings.basis, log_x=True,
+                x_label="median latency in µs", y_label=findings.basis, log_x=True, groups=tuple(FORMATS),
                 title=f"{len(findings.lines)} trials by latency and {findings.basis}; {findings.because}",
             ),
             "Up and to the left is better; the larger the bubble, the larger the file. Rings: the Pareto front; the "
-            "thick one: the choice.",
+            "thick one: the choice. Names: the front, the choice of each format, and float32.",
         ),
         page.Table("Trials", COLUMNS, rows, note=_note(findings)),
         *([page.Notes("Not tried", untried)] if untried else []),
@@ -43,8 +44,10 @@ def sections_of(findings: Findings) -> list[page.Section]:
 
 def _point(one: Line, findings: Findings) -> plots.Point:
     chosen = one.tried.variant == findings.chosen
+    plain = one.tried.precision == "float32"
+    named = one.on_front or chosen or plain or one.tried.variant in findings.chosen_by_format.values()
     return plots.Point(
-        label=one.tried.variant if one.on_front or chosen else "", x=one.latency_us or 0.0, y=one.tried.quality,
+        label=one.tried.variant if named else "", x=one.latency_us or 0.0, y=one.tried.quality,
         size=one.tried.size_bytes, group=one.tried.format, ring=2.4 if chosen else 0.9 if one.on_front else 0.0,
     )  # fmt: skip
 

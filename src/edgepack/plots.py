@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from io import StringIO
-from itertools import product
-from operator import itemgetter
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from edgepack.labels import Box, Bubble, place
 from edgepack.runtime.errors import MissingExtraError
 
 __all__ = ["Bar", "Point", "bars", "cloud", "curves", "grid", "require", "scatter"]
@@ -25,7 +24,7 @@ _FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, 
 _FONT_SIZE = 8.5  # points, of 460 across
 _WIDTH, _HEIGHT = 460.0, 290.0  # points
 _BIGGEST_BUBBLE, _ONLY_BUBBLE = 420.0, 90.0  # square points; the second where all are of one size
-_DIRECTIONS = ((1, 0), (0, 1), (0, -1), (-1, 0), (1, 1), (1, -1), (-1, 1), (-1, -1))  # where a label may go, best first
+_ALIGNED = {1: "left", 0: "center", -1: "right"}  # by the side of the bubble on which a label lies
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, copied and read aloud
     "svg.hashsalt": "edgepack",
@@ -76,8 +75,16 @@ def require() -> None:
             raise MissingExtraError(f"{module}, which {what},", "page")
 
 
-def scatter(points: Sequence[Point], *, x_label: str, y_label: str, title: str = "", log_x: bool = False) -> str:
-    """A bubble for each point with its label beside it, as `<svg …>` text.
+def scatter(
+    points: Sequence[Point],
+    *,
+    x_label: str,
+    y_label: str,
+    title: str = "",
+    log_x: bool = False,
+    groups: Sequence[str] = (),
+) -> str:
+    """A bubble for each point with its label beside it, as `<svg …>` text; the wider its ring, the nearer its label.
 
     Args:
         points: Those without a finite place are left out, and on a logarithmic axis those at or below zero.
@@ -85,12 +92,14 @@ def scatter(points: Sequence[Point], *, x_label: str, y_label: str, title: str =
         y_label: What runs upward, with its unit.
         title: What the drawing shows, for those who hear the page; made up from the axes when empty.
         log_x: Whether the x axis is logarithmic.
+        groups: The order in which colours are given; without it the first group that comes has the first.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     shown = [point for point in points if _can_show(point.x, log=log_x) and _can_show(point.y)]
-    colours = _colours(point.group for point in shown)
+    colours = _colours((point.group for point in shown), groups)
+    shown.sort(key=lambda point: -point.ring)
     areas = _areas([point.size for point in shown])
     with _figure(_HEIGHT) as figure:
         axes = figure.add_subplot()
@@ -101,26 +110,27 @@ def scatter(points: Sequence[Point], *, x_label: str, y_label: str, title: str =
         axes.margins(x=0.12, y=0.16)
         axes.grid(visible=True)
         _prepare(axes, [point.x for point in shown], x_label, y_label, log_x=log_x)
-        _add_legend(figure, colours)
+        _add_legend(figure, colours, named=bool(groups))
         figure.draw_without_rendering()  # fixes where the axes are, which the labels need
         places = [axes.transData.transform((point.x, point.y)) * 72 / figure.dpi for point in shown]
         _write_labels(axes, [_text(point.label) for point in shown], places, areas)
         return _svg(figure, title or f"{y_label} over {x_label}, {len(shown)} points")
 
 
-def bars(rows: Sequence[Bar], *, x_label: str, log_x: bool = False) -> str:
+def bars(rows: Sequence[Bar], *, x_label: str, log_x: bool = False, groups: Sequence[str] = ()) -> str:
     """A horizontal bar for each row, the first on top, as `<svg …>` text.
 
     Args:
         rows: Those without a finite value are left out, and on a logarithmic axis those at or below zero.
         x_label: What the length of a bar means, with its unit.
         log_x: Whether the axis is logarithmic; it then starts below the smallest value.
+        groups: The order in which colours are given; without it the first group that comes has the first.
 
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
     shown = [row for row in rows if _can_show(row.value, log=log_x)]
-    colours = _colours(row.group for row in shown)
+    colours = _colours((row.group for row in shown), groups)
     with _figure(64 + 21 * len(shown)) as figure:
         axes = figure.add_subplot()
         ends = [max(row.value, row.high or 0.0) for row in shown]
@@ -138,7 +148,7 @@ def bars(rows: Sequence[Bar], *, x_label: str, log_x: bool = False) -> str:
             low, high = axes.get_xlim()
             axes.set_xlim(low, high * (high / low) ** 0.18 if log_x else high * 1.16)  # room for the texts at the ends
         axes.grid(visible=True, axis="x")
-        _add_legend(figure, colours)
+        _add_legend(figure, colours, named=bool(groups))
         return _svg(
             figure, f"{x_label}: " + "; ".join(f"{row.label} {row.text or _number(row.value)}" for row in shown)
         )
@@ -255,9 +265,11 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if 100 <= abs(value) < 1e9 else f"{value:.3g}"
 
 
-def _colours(groups: Iterable[str]) -> dict[str, str]:
-    """A colour for each group, in the order they come."""
-    return {group: _COLOURS[index % len(_COLOURS)] for index, group in enumerate(dict.fromkeys(groups))}
+def _colours(found: Iterable[str], order: Sequence[str] = ()) -> dict[str, str]:
+    """A colour for each group that is found, in the order asked for, then in the order they come."""
+    known = list(dict.fromkeys(found))
+    every = dict.fromkeys((*order, *known))
+    return {group: _COLOURS[index % len(_COLOURS)] for index, group in enumerate(every) if group in known}
 
 
 @contextmanager
@@ -292,11 +304,11 @@ def _prepare(axes: Any, values: Sequence[float], x_label: str, y_label: str = ""
     axes.tick_params(length=0)
 
 
-def _add_legend(figure: Any, colours: dict[str, str]) -> None:
-    """Say whose colour is whose, above the drawing; one colour needs no words."""
+def _add_legend(figure: Any, colours: dict[str, str], *, named: bool = False) -> None:
+    """Say whose colour is whose, above the drawing; one colour needs no words where it has no name that stays."""
     from matplotlib.lines import Line2D
 
-    if len(colours) < 2:
+    if not colours or (len(colours) < 2 and not named):
         return
     dots = [Line2D([], [], color=colour, linestyle="", marker="o", markersize=6) for colour in colours.values()]
     names = [_text(group) for group in colours]
@@ -304,37 +316,31 @@ def _add_legend(figure: Any, colours: dict[str, str]) -> None:
 
 
 def _write_labels(axes: Any, labels: Sequence[str], places: Sequence[Sequence[float]], areas: Sequence[float]) -> None:
-    """Write each label beside its bubble, where it hides the least; far ones get a thin line. Unit: points."""
-    radii = [math.sqrt(area / math.pi) for area in areas]
-    left, bottom, right, top = (72 / axes.figure.dpi * edge for edge in axes.bbox.extents)
-    taken = [(x - r, y - r, x + r, y + r) for (x, y), r in zip(places, radii, strict=True)]
-    for label, (x, y), radius in zip(labels, places, radii, strict=True):
-        width, height = 0.58 * _FONT_SIZE * sum(2 if ord(letter) > 0x2E7F else 1 for letter in label), 1.15 * _FONT_SIZE
-        tried = []
-        for far, (dx, dy) in product((radius + 3, radius + 14, radius + 27, radius + 42), _DIRECTIONS):
-            at = (x + dx * far, y + dy * (far + height / 2))
-            start = at[0] - width * (1 - dx) / 2
-            box = (start, at[1] - height / 2, start + width, at[1] + height / 2)
-            outside = max(0, left - box[0], box[2] - right, bottom - box[1], box[3] - top)
-            tried.append((sum(_overlap(box, other) for other in taken) + 40 * outside + far / 5, at, box, far, dx))
-        _, at, box, far, dx = min(tried, key=itemgetter(0))
-        taken.append(box)
-        line = {"arrowstyle": "-", "color": _INK, "alpha": 0.4, "linewidth": 0.5, "shrinkA": 0, "shrinkB": radius}
+    """Write each label beside its bubble, the first ones first; far ones get a thin line. Unit: points."""
+    bubbles = [
+        Bubble(float(x), float(y), math.sqrt(area / math.pi), _width(label))
+        for label, (x, y), area in zip(labels, places, areas, strict=True)
+    ]
+    frame = Box(*(72 / axes.figure.dpi * edge for edge in axes.bbox.extents))
+    for label, bubble, found in zip(labels, bubbles, place(bubbles, frame, 1.15 * _FONT_SIZE), strict=True):
+        if found is None:
+            continue
+        box, (dx, dy) = found.box, found.side
+        line: dict[str, Any] = {
+            "arrowstyle": "-", "color": _INK, "alpha": 0.4, "linewidth": 0.5, "shrinkA": 0, "shrinkB": bubble.radius,
+            "relpos": ((1 - dx) / 2, (1 - dy) / 2),
+        }  # fmt: skip
         axes.annotate(
-            label, (x, y), at, xycoords="figure points", textcoords="figure points", va="center",
-            ha={1: "left", 0: "center", -1: "right"}[dx], arrowprops=line if far > radius + 3 else None,
+            label, (bubble.x, bubble.y), (box.left + (box.right - box.left) * (1 - dx) / 2, (box.bottom + box.top) / 2),
+            xycoords="figure points", textcoords="figure points", va="center",
+            ha=_ALIGNED[dx], arrowprops=line if found.line else None,
             annotation_clip=False,
         ).set_in_layout(False)  # fmt: skip
 
 
-_Box = tuple[float, float, float, float]  # left, bottom, right, top
-
-
-def _overlap(one: _Box, other: _Box) -> float:
-    """The area that two boxes share."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    upward = min(one[3], other[3]) - max(one[1], other[1])
-    return max(0.0, across) * max(0.0, upward)
+def _width(label: str) -> float:
+    """About how many points a label is wide."""
+    return 0.58 * _FONT_SIZE * sum(2 if ord(letter) > 0x2E7F else 1 for letter in label)
 
 
 def _svg(figure: Any, spoken: str) -> str:
