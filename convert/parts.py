@@ -9,6 +9,7 @@ from edgepack.convert.scopes import scope_of
 
 _KERNEL = re.compile(r"conv|depthwise|matmul|tensordot|einsum", re.IGNORECASE)
 """What TensorFlow calls the operators that hold a layer's weights."""
+_ITSELF = "/."  # behind a layer's name: without those in it
 _FOLDED = "ConstantFolding/"  # TensorFlow's optimizer puts it before the names of what it makes
 
 
@@ -47,8 +48,17 @@ def parts_of(file_format: str, data: bytes, layers: Sequence[str]) -> tuple[Part
 
 
 def chosen(parts: Iterable[Part], layer: str) -> tuple[Part, ...]:
-    """The parts of a layer, and of all that lies in it; empty where there is no layer of that name."""
-    return tuple(part for part in parts if part.name == layer or part.name.startswith(f"{layer}/"))
+    """The parts of a layer, and of all that lies in it; empty where there is no layer of that name.
+
+    `block/.` is what `block` computes itself, without the layers in it.
+    """
+    own = layer.removesuffix(_ITSELF)
+    return tuple(part for part in parts if part.name == own or (own == layer and part.name.startswith(f"{layer}/")))
+
+
+def address(parts: Iterable[Part], part: Part) -> str:
+    """The name by which `chosen` finds a part alone: its own, with `/.` behind it where other parts lie in it."""
+    return part.name if chosen(parts, part.name) == (part,) else f"{part.name}{_ITSELF}"
 
 
 def layers_of(operators: Sequence[Operator], layers: Iterable[str]) -> list[str | None]:

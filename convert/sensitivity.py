@@ -17,7 +17,7 @@ from typing import NamedTuple
 import msgspec
 
 from edgepack.convert.calibrate import Stream
-from edgepack.convert.parts import Part
+from edgepack.convert.parts import Part, address, chosen
 from edgepack.convert.prove import open_here
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.writers import Writer
@@ -39,7 +39,8 @@ class Sensitivity(msgspec.Struct, frozen=True):
     """What quantizing one part does to the model's output."""
 
     name: str
-    """The part's: that of the Keras layer."""
+    """The part's: that of the Keras layer, `block/.` for what a layer computes beside those in it. An option
+    `float_layers` with it keeps this part in float, and no other."""
     snr_db: float
     """Power of the output over the power of what quantizing this part adds to it, in decibels, at most 300; lower is
     worse. -300 where the part could not be quantized by itself."""
@@ -89,8 +90,8 @@ def rank(
     """
     bench = _Bench(writer, scheme, rows)
     until = clock() + most_seconds
-    kept = set(scheme.options.float_layers)
-    parts = [part for part in writer.parts if part.name not in kept]
+    kept = {part for layer in scheme.options.float_layers for part in chosen(writer.parts, layer)}
+    parts = [part for part in writer.parts if part not in kept]
     size = 1 if len(parts) <= most_files else -(-4 * len(parts) // most_files)
     starts = range(0, len(parts), size)
     waiting = [_Group(UNHARMED_DB, start, tuple(parts[start : start + size])) for start in starts]
@@ -106,7 +107,7 @@ def rank(
         else:
             heapq.heappush(groups, known)
     found = tuple(
-        Sensitivity(part.name, group.snr_db, part.operators, len(group.parts))
+        Sensitivity(bench.names[part], group.snr_db, part.operators, len(group.parts))
         for group in sorted([*alone, *groups, *waiting])
         for part in group.parts
     )
@@ -138,15 +139,15 @@ class _Bench:
     def __init__(self, writer: Writer, scheme: Scheme, rows: Mapping[str, Array]) -> None:
         self._writer, self._scheme, self._rows = writer, scheme, rows
         self.files = 0
-        self._names = [part.name for part in writer.parts]
+        self.names = {part: address(writer.parts, part) for part in writer.parts}
+        """What each part alone is kept in float by."""
         self._wanted = self._outputs(writer.float32)
 
     def snr_db(self, group: Sequence[Part], tell: Callable[[str], object]) -> float:
         """The signal-to-noise ratio of the output with only these parts quantized, between ±300 dB."""
-        tell(f"quantizing {group[0].name} alone" if len(group) == 1 else f"quantizing {len(group)} layers alone")
+        tell(f"quantizing {self.names[group[0]]} alone" if len(group) == 1 else f"quantizing {len(group)} layers alone")
         self.files += 1
-        alone = {part.name for part in group}
-        floats = tuple(name for name in self._names if name not in alone)
+        floats = tuple(name for part, name in self.names.items() if part not in group)
         options = msgspec.structs.replace(self._scheme.options, float_layers=floats)
         try:
             data = self._writer(Scheme(self._scheme.precision, options))

@@ -68,6 +68,36 @@ def spread_net(keras: Any) -> Any:
     return model
 
 
+def spread_block(keras: Any) -> Any:
+    """A trained net with a residual block, a layer with an addition of its own around two whose channels are spread."""
+    keras.utils.set_random_seed(0)
+    layers = keras.layers
+
+    class Block(layers.Layer):  # type: ignore[misc, name-defined]
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.wide = layers.Dense(128, activation="relu", name="wide")
+            self.narrow = layers.Dense(64, name="narrow")
+
+        def call(self, values: Any) -> Any:
+            return self.narrow(self.wide(values)) + values / 16  # so that this hides nothing of what they lose
+
+    block = Block(name="block")
+    image = keras.Input((8, 8, 1), name="image")
+    x = block(layers.Dense(64, activation="relu", name="first")(layers.Flatten(name="flat")(image)))
+    model = keras.Model(image, layers.Dense(4, activation="softmax", name="quadrant")(x), name="spread")
+    data = quadrants(512, seed=1)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(data["image"], data["quadrant"], epochs=8, verbose=0)
+    factors = np.geomspace(1, SPREAD, 128, dtype=np.float32)
+    np.random.default_rng(0).shuffle(factors)
+    kernel, bias = block.wide.get_weights()
+    block.wide.set_weights([kernel * factors, bias * factors])
+    kernel, bias = block.narrow.get_weights()
+    block.narrow.set_weights([kernel / factors[:, np.newaxis], bias])
+    return model
+
+
 @contextmanager
 def opened(model: Any, folder: Path) -> Iterator[Hard]:
     """The net with writers for both formats, which stand while the block runs."""

@@ -15,7 +15,7 @@ from edgepack.convert.options import Options
 from edgepack.convert.precisions import find
 from edgepack.convert.schemes import Scheme
 from edgepack.runtime.pack import Pack
-from tests.convert.spread_models import TARGETS, Hard, opened, spread_net
+from tests.convert.spread_models import TARGETS, Hard, opened, spread_block, spread_net
 
 _INT8 = Scheme(find("int8"))
 _ALLOWED = 0.01
@@ -70,6 +70,18 @@ def test_what_holds_is_timed_and_what_does_not_is_not(held: dict[str, Held], tar
 def test_no_file_is_tried_twice(held: dict[str, Held], target: str) -> None:
     options = [str(sorted(trial.options.items(), key=str)) for trial in held[target].trials]
     assert len(options) == len(set(options))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_of_a_layer_that_holds_others_only_the_one_that_suffers_stays_in_float(
+    keras: Any, tmp_path: Path, target: str
+) -> None:
+    with opened(spread_block(keras), tmp_path) as block:
+        question = block.question(target, 0.001)
+        close = replace(question, samples=replace(question.samples, labels=question.reference))  # judged by r2
+        found = within_budget(block.writers[target], _INT8, close, aim="size")
+    assert found.proof.reasons == ()
+    assert found.options.float_layers == ("block/narrow",)
 
 
 def test_what_the_user_chose_stays(hard: Hard) -> None:

@@ -12,7 +12,7 @@ from edgepack.convert.calibrate import Stream
 from edgepack.convert.node_names import name_nodes
 from edgepack.convert.operators import Contents, read
 from edgepack.convert.options import Options
-from edgepack.convert.parts import chosen, layers_of
+from edgepack.convert.parts import address, chosen, layers_of
 from edgepack.convert.plan import make_plan
 from edgepack.convert.precisions import find
 from edgepack.convert.samples import Samples
@@ -155,13 +155,20 @@ def test_a_layer_that_is_kept_stays_in_float_and_no_other_does(made: _Made, targ
 
 
 @_FORMATS
-@pytest.mark.parametrize("layer", ["mha/query", "mha", "out"])
+@pytest.mark.parametrize("layer", ["mha/query", "mha", "mha/.", "out"])
 def test_layers_in_attention_are_kept_one_by_one_or_together(made: _Made, target: str, layer: str) -> None:
     _check_kept(made.writer("attention", target), layer)
 
 
 def test_a_recurrent_layer_is_kept_with_all_its_operators(made: _Made) -> None:
     _check_kept(made.writer("recurrent", "tflite"), "lstm")
+
+
+@_FORMATS
+@pytest.mark.parametrize("name", _MODELS)
+def test_each_part_has_an_address_that_finds_it_alone(made: _Made, name: str, target: str) -> None:
+    parts = made.writer(name, target).parts
+    assert [chosen(parts, address(parts, part)) for part in parts] == [(part,) for part in parts]
 
 
 def test_a_layer_that_is_not_there_is_refused_with_those_that_are(made: _Made) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from edgepack.convert.calibrate import Stream
+from edgepack.convert.options import Options
 from edgepack.convert.precisions import find
 from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, rank, some_rows
-from tests.convert.spread_models import TARGETS, Hard, opened, spread_net
+from tests.convert.spread_models import TARGETS, Hard, opened, spread_block, spread_net
 
 _INT8 = Scheme(find("int8"))
 
@@ -20,6 +21,12 @@ _INT8 = Scheme(find("int8"))
 @pytest.fixture(scope="module")
 def hard(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
     with opened(spread_net(keras), tmp_path_factory.mktemp("spread")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def nested(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
+    with opened(spread_block(keras), tmp_path_factory.mktemp("nested")) as found:
         yield found
 
 
@@ -43,6 +50,20 @@ def test_every_layer_is_measured_alone_once(hard: Hard, target: str) -> None:
     assert {one.among for one in ranking.parts} == {1}
     assert ranking.files == len(names)
     assert ranking.complete
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_layers_inside_one_that_computes_itself_are_measured_alone(nested: Hard, target: str) -> None:
+    ranking = _ranked(nested, target)
+    assert ranking.parts[0].name == "block/narrow"
+    assert ranking.parts[0].snr_db < 35
+    assert "block/." in {one.name for one in ranking.parts}
+
+
+def test_a_layer_that_is_kept_is_not_ranked_nor_what_lies_in_it(nested: Hard) -> None:
+    scheme = Scheme(find("int8"), Options(float_layers=("block",)))
+    ranking = rank(nested.writers["tflite"], scheme, {"image": nested.calibration["image"][:16]})
+    assert [one.name for one in ranking.parts if one.name.startswith("block")] == []
 
 
 def test_ranking_twice_gives_the_same(hard: Hard) -> None:
