@@ -77,6 +77,7 @@ class Held:
     """The plain file first; empty where nothing had to be tried."""
     sensitivities: tuple[Sensitivity, ...] = ()
     notes: tuple[str, ...] = ()
+    """What was done, a line each, for whoever adds which file that is."""
 
 
 def within_budget(
@@ -130,7 +131,7 @@ def within_budget(
         )  # fmt: skip
         _give_back(bench, best.options, _harmed(ranking))
     chosen, reason = bench.choose(aim)
-    notes = _notes(writer.target, scheme, ranking, chosen)
+    notes = _notes(ranking, chosen)
     trials = tuple(one.trial for one in bench.tried)
     if chosen is None:
         left_out = _with_reason(proof, reason)
@@ -304,15 +305,14 @@ def _harmed(ranking: Ranking) -> tuple[str, ...]:
     return tuple(one.name for one in ranking.parts if one.snr_db < sensitivity.UNHARMED_DB)
 
 
-def _notes(target: str, scheme: Scheme, ranking: Ranking, chosen: _Tried | None) -> tuple[str, ...]:
-    variant = scheme.variant(target)
+def _notes(ranking: Ranking, chosen: _Tried | None) -> tuple[str, ...]:
     found = []
     if not ranking.complete:
-        found.append(f"{variant}: time ran out before every layer was measured")
+        found.append("time ran out before every layer was measured")
     if chosen is not None and chosen.options.float_layers:
-        found.append(f"{variant}: kept in float: {', '.join(chosen.options.float_layers)} ({_figures(chosen)})")
+        found.append(f"kept in float: {', '.join(chosen.options.float_layers)} ({_figures(chosen)})")
     elif chosen is not None:
-        found.append(f"{variant}: holds the budget with {chosen.trial.what} ({_figures(chosen)})")
+        found.append(f"holds the budget with {chosen.trial.what} ({_figures(chosen)})")
     return tuple(found)
 
 

@@ -58,8 +58,7 @@ def build_each(
                 progress(done, variant)
             try:
                 if writer is None and not refusal:
-                    writer = WRITERS[target](plan, source, stream, tools)
-                    _keep(writer, plan, tools)
+                    writer = make_writer(target, plan, source, stream, tools)
                 if writer is None:
                     raise ConvertError(refusal)
                 held = within_budget(writer, scheme, question, tell=partial(_tell, progress, done, variant))
@@ -68,13 +67,25 @@ def build_each(
                 held = Held(scheme.options, b"", Proof((str(error),)))
             if hint and target == "tflite" and held.proof.parity is None:  # it could not be written, or not be run
                 held = replace(held, proof=replace(held.proof, reasons=(*held.proof.reasons, hint)))
-            tools.notes.extend(held.notes)
+            tools.notes.extend(f"{variant}: {note}" for note in held.notes)
             yield Built(
                 variant, target, scheme.precision.name, held.options, held.data, held.proof, held.trials,
                 held.sensitivities,
             )  # fmt: skip
             done += 1
         tools.converter.give_back()
+
+
+def make_writer(target: str, plan: Plan, source: Source, calibration: Stream | None, tools: Tools) -> Writer:
+    """Trace the model for a format; the writer is kept in `tools` where files are quantized, for the look at layers.
+
+    Raises:
+        ConvertError, ModelError: The format cannot have the model.
+    """
+    writer = WRITERS[target](plan, source, calibration, tools)
+    if any(one.precision.name not in FLOATS for one in plan.schemes):  # it holds as much as several files
+        tools.writers[target] = writer
+    return writer
 
 
 def with_latency(built: Sequence[Built], samples: Samples) -> tuple[Result, ...]:
@@ -97,9 +108,3 @@ def with_latency(built: Sequence[Built], samples: Samples) -> tuple[Result, ...]
 def _tell(progress: Progress | None, done: int, variant: str, text: str) -> None:
     if progress:
         progress(done, f"{variant}: {text}")
-
-
-def _keep(writer: Writer, plan: Plan, tools: Tools) -> None:
-    """Keep a writer for the look at layers; it holds as much as several files, so not where nothing is quantized."""
-    if any(one.precision.name not in FLOATS for one in plan.schemes):
-        tools.writers[writer.target] = writer

@@ -16,7 +16,8 @@ from edgepack.convert.search.repairs import mend
 from edgepack.convert.search.store import Store, folder_of
 from edgepack.convert.search.trial import Laboratory
 from edgepack.convert.source import Source
-from edgepack.convert.writers import WRITERS, Tools
+from edgepack.convert.variants import make_writer
+from edgepack.convert.writers import Tools
 
 
 def find_best(
@@ -37,7 +38,7 @@ def find_best(
         source: What of the model is converted.
         calibration: Real samples; None leaves out what needs them.
         question: What every file is held against.
-        tools: What writers share.
+        tools: What writers share; its notes grow by what was given back to which file.
         asked: The budgets, and the options that the user fixed.
         provenance: Where the pack comes from: trials of an earlier search count where that is the same.
         progress: Called with the number of trials done and what is tried next, with the best so far.
@@ -48,7 +49,7 @@ def find_best(
     wanted, options = asked
     key = key_of(provenance, source, question, plan, options)
     ground = Ground(
-        writers={target: partial(WRITERS[target], plan, source, calibration, tools) for target in plan.targets},
+        writers={target: partial(make_writer, target, plan, source, calibration, tools) for target in plan.targets},
         base=options,
         precisions={scheme.precision.name for scheme in plan.schemes},
         search=wanted,
@@ -57,4 +58,6 @@ def find_best(
         repair=partial(mend, aim=wanted.aim),
         progress=progress,
     )
-    return search(ground, bare=plan.bare is not None)
+    found = search(ground, bare=plan.bare is not None)
+    tools.notes.extend(found.notes)
+    return found

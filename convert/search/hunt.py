@@ -19,7 +19,7 @@ from edgepack.convert.search.choice import loses
 from edgepack.convert.search.findings import Untried
 from edgepack.convert.search.front import Standing, front
 from edgepack.convert.search.race import File, Rounds, race
-from edgepack.convert.search.repairs import Missed, Repair, worth_mending
+from edgepack.convert.search.repairs import Mending, Missed, Repair, worth_mending
 from edgepack.convert.search.trial import Laboratory, carry_out
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.writers import Writer
@@ -70,6 +70,8 @@ class Hunt:
         self._done: list[Tried] = []
         self.proofs: dict[str, Proof] = {}
         """Of what was tried now, without their sessions."""
+        self.mendings: dict[str, Mending] = {}
+        """By the file that came of it."""
         self.untried: list[Untried] = []
         self.rounds: Rounds = {}
         """The last rounds, of the finalists."""
@@ -105,8 +107,7 @@ class Hunt:
         """The file of a trial, written again where it does not lie in the store."""
         found = self._laboratory.store.data(tried)
         if found is None:
-            scheme = Scheme(find(tried.precision), _options(tried))
-            found = self._formats[tried.format].writer(scheme)
+            found = self._formats[tried.format].writer(_scheme(tried))
         return found
 
     def _begin(self, target: str) -> tuple[Candidate, ...]:
@@ -190,19 +191,18 @@ class Hunt:
             self._done.append(known)
             return
         tell = self._telling(f"mending {missed.variant}")
-        scheme = Scheme(find(missed.precision), _options(missed))
+        scheme = _scheme(missed)
         left = self._ground.search.budget_seconds * (1 - _FINAL_SHARE) - self.elapsed
-        reason = ""
-        mended = None
-        try:
-            mended = self._ground.repair(
-                Missed(self._formats[target].writer, scheme, missed, self._laboratory.question, left, tell)
-            )
-        except EdgepackError as error:
-            reason = f": {error}"
-        if mended is not None and not any(one.is_of(Candidate(target, mended)) for one in self._done):
-            self._try(Candidate(target, mended), mends=missed.variant)
-            return
+        mending = self._ground.repair(
+            Missed(self._formats[target].writer, scheme, missed, self._laboratory.question, left, tell)
+        )
+        if mending.options is not None:
+            mended = Candidate(target, Scheme(scheme.precision, msgspec.convert(mending.options, Options)))
+            if not any(one.is_of(mended) for one in self._done):
+                tried = self._try(mended, mends=missed.variant)
+                self.mendings[tried.variant] = mending
+                return
+        reason = f": {mending.reason}" if mending.reason else ""
         line = Tried(
             variant=f"{missed.variant}-mended", format=target, precision=missed.precision, mends=missed.variant,
             reasons=(f"no layers were found whose precision would bring back what it loses{reason}",),
@@ -280,5 +280,5 @@ class Hunt:
         return f" (best so far: {best.variant}, {best.of_float32:.2f} of float32)" if best else ""
 
 
-def _options(tried: Tried) -> Options:
-    return msgspec.convert(tried.options, Options)
+def _scheme(tried: Tried) -> Scheme:
+    return Scheme(find(tried.precision), msgspec.convert(tried.options, Options))

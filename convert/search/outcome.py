@@ -16,6 +16,7 @@ from edgepack.convert.search.findings import Findings, Line
 from edgepack.convert.search.front import Standing, front
 from edgepack.convert.search.hunt import Ground, Hunt
 from edgepack.convert.search.race import Rounds, ratio
+from edgepack.convert.search.repairs import Mending
 from edgepack.convert.search.store import Store
 from edgepack.convert.search.tried import Tried
 from edgepack.runtime.choose import NOISY, noise
@@ -31,6 +32,8 @@ class Outcome:
     built: tuple[Built, ...]
     store: Store
     """Where the trials are kept."""
+    notes: tuple[str, ...] = ()
+    """What was given back to files that are kept, a line each."""
 
     @property
     def results(self) -> tuple[Result, ...]:
@@ -71,7 +74,9 @@ def search(ground: Ground, *, bare: bool) -> Outcome:
         machine={"cpu": (device := this_device()).cpu, "fingerprint": device.fingerprint},
     )  # fmt: skip
     built = tuple(_built(one, packed[one.tried.variant], hunt, ground) for one in kept)
-    return Outcome(findings, built, ground.laboratory.store)
+    mended = [(packed[name], one) for name, one in hunt.mendings.items() if name in packed]
+    notes = tuple(f"{name}: {note}" for name, one in mended for note in one.notes)
+    return Outcome(findings, built, ground.laboratory.store, notes)
 
 
 def names(kept: Sequence[Line]) -> list[str]:
@@ -150,7 +155,11 @@ def _built(line: Line, name: str, hunt: Hunt, ground: Ground) -> Built:
         proof = replace(found, session=None)
     if proof.reasons:
         raise ConvertError(f"{tried.variant} is not right any more, nothing was written: {'; '.join(proof.reasons)}")
-    return Built(name, tried.format, tried.precision, msgspec.convert(tried.options, Options), data, proof)
+    account = hunt.mendings.get(tried.variant, Mending())
+    return Built(
+        name, tried.format, tried.precision, msgspec.convert(tried.options, Options), data, proof, account.trials,
+        account.sensitivities,
+    )  # fmt: skip
 
 
 def _warnings(apart: float, best: Line, hunt: Hunt) -> Iterable[str]:

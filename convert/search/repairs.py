@@ -3,14 +3,19 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
-from edgepack.convert.giving_back import Aim, within_budget
+import msgspec
+
+from edgepack.convert.giving_back import Aim, Trial, within_budget
 from edgepack.convert.prove import Question
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.search.choice import loses
 from edgepack.convert.search.tried import Tried
+from edgepack.convert.sensitivity import Sensitivity
 from edgepack.convert.writers import Writer
 from edgepack.runtime.choose import DEFAULT_DROP
+from edgepack.runtime.errors import EdgepackError
 
 _CLEARLY = 1.03  # times: a file that is no better than what is right already is not worth mending
 
@@ -31,8 +36,21 @@ class Missed:
     """Called with what is being tried."""
 
 
-Repair = Callable[[Missed], Scheme | None]
-"""Returns a scheme that keeps the budget, as with more `float_layers`; None where there is none."""
+class Mending(msgspec.Struct, frozen=True, kw_only=True):
+    """What giving precision back to a file came to."""
+
+    options: dict[str, Any] | None = None
+    """Those with which the budget is held, as far as they are not the default; None where none were found."""
+    reason: str = ""
+    """Why none were."""
+    trials: tuple[Trial, ...] = ()
+    """The files that were tried on the way."""
+    sensitivities: tuple[Sensitivity, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Repair = Callable[[Missed], Mending]
+"""Finds options that keep the budget, as with more `float_layers`."""
 
 
 def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | None, aim: Aim) -> Tried | None:
@@ -62,17 +80,21 @@ def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | N
     return min(missed, key=cost, default=None)
 
 
-def mend(missed: Missed, *, aim: Aim) -> Scheme | None:
-    """A scheme that holds the budget: other options where they are enough, else as few layers in float as will do.
+def mend(missed: Missed, *, aim: Aim) -> Mending:
+    """Find what holds the budget: other options where they are enough, else as few layers in float as will do.
 
-    Where no budget was asked for, the agreement that `choose` asks for on a device is held.
-
-    Raises:
-        ConvertError: The file cannot be written again.
+    Where no budget was asked for, the agreement that `choose` asks for on a device is held. Whatever goes wrong is a
+    reason.
     """
     allowed = DEFAULT_DROP if missed.question.max_drop is None else missed.question.max_drop
     question = replace(missed.question, max_drop=allowed, give_back=True)
-    held = within_budget(missed.writer, missed.scheme, question, aim=aim, seconds=missed.seconds, tell=missed.tell)
+    try:
+        held = within_budget(missed.writer, missed.scheme, question, aim=aim, seconds=missed.seconds, tell=missed.tell)
+    except EdgepackError as error:
+        return Mending(reason=str(error))
     if held.proof.session is not None:
         held.proof.session.close()
-    return None if held.proof.reasons else Scheme(missed.scheme.precision, held.options)
+    account = Mending(trials=held.trials, sensitivities=held.sensitivities, notes=held.notes)
+    if held.proof.reasons:
+        return msgspec.structs.replace(account, reason="; ".join((held.proof.reasons[-1], *held.notes)))
+    return msgspec.structs.replace(account, options=held.options.said())

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from edgepack.convert.options import Options
-from edgepack.convert.schemes import Scheme
 from edgepack.convert.search import Search
 from edgepack.convert.search.findings import Line
 from edgepack.convert.search.hunt import Hunt
 from edgepack.convert.search.outcome import Outcome, search
-from edgepack.convert.search.repairs import Missed
+from edgepack.convert.search.repairs import Mending, Missed
 from edgepack.runtime.errors import ConvertError
 from tests.convert.conftest import Toy
 from tests.convert.search_ground import Field, Times, make_field
@@ -183,10 +182,10 @@ def test_files_that_were_removed_are_written_again(field: Field, tmp_path: Path)
 def test_what_is_fast_and_loses_too_much_is_mended(field: Field, tmp_path: Path) -> None:
     asked: list[Missed] = []
 
-    def repair(missed: Missed) -> Scheme | None:
+    def repair(missed: Missed) -> Mending:
         asked.append(missed)
         options = msgspec.structs.replace(missed.scheme.options, float_layers=(missed.writer.parts[0].name,))
-        return Scheme(missed.scheme.precision, options)
+        return Mending(options=options.said())
 
     hunt = Hunt(field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=repair, **_strict(field)))
     hunt.run()
@@ -197,9 +196,14 @@ def test_what_is_fast_and_loses_too_much_is_mended(field: Field, tmp_path: Path)
 
 
 def test_without_anything_to_give_back_the_line_says_so(field: Field, tmp_path: Path) -> None:
-    hunt = Hunt(field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=lambda _: None, **_strict(field)))
+    def repair(_: Missed) -> Mending:
+        return Mending(reason="none is left")
+
+    hunt = Hunt(field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=repair, **_strict(field)))
     hunt.run()
-    assert any("no layers were found" in reason for one in hunt.tried if one.mends for reason in one.reasons)
+    assert [one.reasons for one in hunt.tried if one.mends] == [
+        ("no layers were found whose precision would bring back what it loses: none is left",)
+    ]
 
 
 def test_options_that_the_user_fixed_stay(field: Field, tmp_path: Path) -> None:
