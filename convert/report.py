@@ -60,7 +60,8 @@ class Result(msgspec.Struct, frozen=True):
     options: dict[str, Any]
     """How it was quantized, as far as that is not the default of its precision."""
     p50_us: float | None
-    """Median latency of one row on one thread, through a session, on the machine that converted."""
+    """Median latency of one row through a session, on the machine that converted; on one thread, or on as many as a
+    search was asked to time with."""
     trials: tuple[Trial, ...] = ()
     """What was tried to hold the budget, the plain file first; empty where that held it."""
     sensitivities: tuple[Sensitivity, ...] = ()
@@ -167,10 +168,11 @@ class Report(msgspec.Struct, frozen=True):
             if self.calibration
             else ""
         )
+        threads = self.search.asked.said_threads if self.search else "one thread"
         allowed = f" At most {self.max_drop:g} may be lost." if self.max_drop is not None else ""
         return (
             f"Compared with Keras on {self.sample_count:,} samples ({self.samples}).{calibration}{allowed} "
-            "Latency: one row, one thread, through a session on the machine that converted."
+            f"Latency: one row, {threads}, through a session on the machine that converted."
         )
 
     def _plots(self) -> list[page.Plot]:

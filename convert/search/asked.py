@@ -33,6 +33,11 @@ class Search(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     """How many threads a file is timed with."""
 
+    @property
+    def said_threads(self) -> str:
+        """The threads, for people."""
+        return "one thread" if self.threads == 1 else f"{self.threads} threads"
+
     def check(self) -> "Search":
         """Return it.
 

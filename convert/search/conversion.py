@@ -47,7 +47,7 @@ def find_best(
         ConvertError: No file meets the budgets; the message has the best that was found.
     """
     wanted, options = asked
-    key = key_of(provenance, source, question, plan, options)
+    key = key_of(provenance, source, question, plan, asked)
     ground = Ground(
         writers={target: partial(make_writer, target, plan, source, calibration, tools) for target in plan.targets},
         base=options,

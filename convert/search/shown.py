@@ -89,9 +89,8 @@ def _note(findings: Findings) -> str:
         *([f"at most {said(asked.max_size)}"] if asked.max_size is not None else []),
         *([f"at most {asked.max_latency_us:,.0f} µs"] if asked.max_latency_us is not None else []),
     ]
-    threads = "one thread" if asked.threads == 1 else f"{asked.threads} threads"
     return (
-        f"{findings.because}. Aim: {asked.aim}{''.join(f'; {one}' for one in budgets)}. Latency: one row, {threads}, "
-        f"beside float32 in the same rounds, on {findings.machine['cpu']}; 'of float32' is of the faster of the "
-        f"float32 files. Quality: {findings.basis}. It took {findings.seconds:,.0f} s."
+        f"{findings.because}. Aim: {asked.aim}{''.join(f'; {one}' for one in budgets)}. Latency: one row, "
+        f"{asked.said_threads}, beside float32 in the same rounds, on {findings.machine['cpu']}; 'of float32' is of "
+        f"the faster of the float32 files. Quality: {findings.basis}. It took {findings.seconds:,.0f} s."
     )

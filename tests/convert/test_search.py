@@ -10,11 +10,14 @@ import msgspec
 import pytest
 
 from edgepack.convert.options import Options
+from edgepack.convert.plan import make_plan
 from edgepack.convert.search import Search
 from edgepack.convert.search.findings import Line
 from edgepack.convert.search.hunt import Hunt
+from edgepack.convert.search.key import key_of
 from edgepack.convert.search.outcome import Outcome, search
 from edgepack.convert.search.repairs import Mending, Missed
+from edgepack.convert.source import open_source
 from edgepack.runtime.errors import ConvertError
 from tests.convert.conftest import Toy
 from tests.convert.search_ground import Field, Times, make_field
@@ -169,6 +172,22 @@ def test_other_budgets_are_judged_without_new_trials(field: Field, tmp_path: Pat
     before, after = ([one.tried for one in each.findings.lines] for each in (first, outcome))
     assert msgspec.json.encode(after) == msgspec.json.encode(before)
     assert all(set(one.written) == {f"{target}-float32"} for target, one in writers.items())
+
+
+@pytest.mark.parametrize(
+    ("metric", "threads", "other"),
+    [(None, 1, set()), ("agreement", 1, {"metric"}), (None, 2, {"threads"})],
+    ids=["same", "metric", "threads"],
+)
+def test_trials_count_for_the_same_metric_and_threads_alone(
+    field: Field, toy: Toy, metric: str | None, threads: int, other: set[str]
+) -> None:
+    plan = make_plan("x.onnx", ("onnx",), None, "auto", searched=True, force=True)
+    source = open_source(toy.path)
+    before = key_of({}, source, field.question, plan, (Search(), Options()))
+    asked = (Search(threads=threads, budget_seconds=7.0, aim="size", max_size=9), Options())
+    after = key_of({}, source, replace(field.question, metric=metric), plan, asked)
+    assert {name for name in before if before[name] != after[name]} == other
 
 
 def test_files_that_were_removed_are_written_again(field: Field, tmp_path: Path) -> None:

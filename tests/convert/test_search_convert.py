@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -69,6 +70,15 @@ def test_every_trial_is_on_the_page_and_in_the_json(searched: tuple[Report, Path
     assert {one["tried"]["variant"] for one in document["search"]["lines"]} == names
     assert all(name in page for name in names)
     assert report.search.because in page.replace("&#39;", "'")
+
+
+def test_the_page_says_with_how_many_threads_files_were_timed(searched: tuple[Report, Path]) -> None:
+    report, _ = searched
+    assert report.search is not None
+    asked = msgspec.structs.replace(report.search.asked, threads=2)
+    page = msgspec.structs.replace(report, search=msgspec.structs.replace(report.search, asked=asked)).to_html()
+    assert page.count("one row, 2 threads") == 2  # the variants', and the trials'
+    assert "one thread" not in page
 
 
 def test_the_command_prints_the_front_and_one_sentence(
