@@ -122,7 +122,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
         options=asked, opset=opset, min_onnxruntime=min_onnxruntime, force=force,
     )  # fmt: skip
     metrics.check_name(metric)
-    _check_asked(plan, max_drop, calibrated=calibration is not None or search is not None)
+    _check_asked(plan, max_drop, calibrated=calibration is not None, searched=search is not None)
     if search:
         search.check()
         check_folder(output)
@@ -177,12 +177,12 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     return msgspec.structs.replace(report, c_array=c_array)
 
 
-def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool) -> None:
-    """Refuse what cannot be met, before a model is read."""
+def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool, searched: bool) -> None:
+    """Refuse what cannot be met, before a model is read; a search goes on with what needs no calibration data."""
     if max_drop is not None and not 0 <= max_drop < float("inf"):
         raise InputError(f"max_drop is {max_drop}; it takes a share of the metric from 0, such as 0.005")
     wanting = [one.precision.name for one in plan.schemes if one.precision.needs_calibration]
-    if wanting and not calibrated:
+    if wanting and not calibrated and not (searched and len(wanting) < len(plan.schemes)):
         raise DataError(
             f"precision {', '.join(wanting)} needs calibration data: "
             "pass --calibration FILE.npz, a folder of images or recipe:NAME, with a few hundred real samples"

@@ -68,7 +68,7 @@ class Writer:
             InputError: There is no layer of a name among `float_layers`.
         """
         self._check_operators(scheme.options.float_operators or ())
-        setting = Setting(scheme.options, float_nodes=self._nodes(scheme.options.float_layers))
+        setting = Setting(scheme.options, float_nodes=self.nodes(scheme.options.float_layers))
         if scheme.precision.needs_calibration:
             ranges = self.statistics.ranges(
                 scheme.options.ranges, symmetric=scheme.options.symmetric, bits=scheme.precision.activation_bits
@@ -100,7 +100,12 @@ class Writer:
                 f"{', '.join(sorted(known))}"
             )
 
-    def _nodes(self, layers: tuple[str, ...]) -> frozenset[str]:
+    def nodes(self, layers: tuple[str, ...]) -> frozenset[str]:
+        """The operators of these layers, named as in `Part.nodes`.
+
+        Raises:
+            InputError: There is no layer of a name.
+        """
         nodes: set[str] = set()
         for layer in layers:
             if not (found := chosen(self.parts, layer)):

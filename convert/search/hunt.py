@@ -25,6 +25,9 @@ from edgepack.convert.search.tried import Tried
 from edgepack.convert.writers import Writer
 from edgepack.runtime.errors import EdgepackError
 
+UNCALIBRATED = "it needs calibration data"
+"""Why a candidate is not tried."""
+
 _FINAL_SHARE = 0.15  # of the time, for the last rounds
 _MENDING_SHARE = 0.6  # when it is spent, what loses too much is mended before more is tried
 _FINAL_OPENINGS, _FINAL_ROUNDS = 3, 4
@@ -111,7 +114,11 @@ class Hunt:
         return found
 
     def _begin(self, target: str) -> tuple[Candidate, ...]:
-        """Write float32 of a format, and list its candidates; none where that fails."""
+        """Write float32 of a format, and list its candidates; none where that fails.
+
+        Raises:
+            InputError: There is no layer of a name among those that the user keeps in float: no candidate would do.
+        """
         plain = Candidate(target, Scheme(find("float32")))
         self._tell(plain.variant)
         try:
@@ -124,6 +131,7 @@ class Hunt:
             )
             self.untried.append(Untried(f"{target}-…", "there is no float32 file to begin with"))
             return ()
+        writer.nodes(self._ground.base.float_layers)
         self._formats[target] = _Format(writer, float32, operators)
         self._try(plain)
         return candidates(target, self._ground.base, self._ground.precisions, operators)[1:]
@@ -133,7 +141,7 @@ class Hunt:
         if self._known(candidate):
             return ""
         if candidate.scheme.precision.needs_calibration and not self._ground.calibrated:
-            return "it needs calibration data"
+            return UNCALIBRATED
         return "time was up" if self._is_over() else ""
 
     def _try(self, candidate: Candidate, mends: str = "") -> Tried:

@@ -14,7 +14,7 @@ from edgepack.convert.report import Result
 from edgepack.convert.search.choice import judged, nobody, pick, sentence
 from edgepack.convert.search.findings import Findings, Line
 from edgepack.convert.search.front import Standing, front
-from edgepack.convert.search.hunt import Ground, Hunt
+from edgepack.convert.search.hunt import UNCALIBRATED, Ground, Hunt
 from edgepack.convert.search.race import Rounds, ratio
 from edgepack.convert.search.repairs import Mending
 from edgepack.convert.search.store import Store
@@ -169,6 +169,12 @@ def _warnings(apart: float, best: Line, hunt: Hunt) -> Iterable[str]:
         yield (
             "there were no labels: agreement with Keras, or a signal-to-noise ratio of at least 20 dB, stands in for a "
             "task metric; give --evaluation with labels to have what is lost measured"
+        )
+    blind = sum(one.reason == UNCALIBRATED for one in hunt.untried)
+    if blind:
+        yield (
+            f"{blind} candidates were not tried, as they need calibration data: give --calibration with a few hundred "
+            "real samples"
         )
     late = sum(one.reason == "time was up" for one in hunt.untried)
     if late:

@@ -18,7 +18,7 @@ from edgepack.convert.search.key import key_of
 from edgepack.convert.search.outcome import Outcome, search
 from edgepack.convert.search.repairs import Mending, Missed
 from edgepack.convert.source import open_source
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import ConvertError, InputError
 from tests.convert.conftest import Toy
 from tests.convert.search_ground import Field, Times, make_field
 
@@ -135,6 +135,22 @@ def test_what_needs_samples_is_not_tried_without(field: Field, tmp_path: Path) -
         "tflite-int8", "onnx-int8",
     }  # fmt: skip
     assert all(one.tried.precision != "int8" for one in outcome.findings.lines)
+
+
+def test_how_many_are_not_tried_for_want_of_samples_is_a_warning(field: Field, tmp_path: Path) -> None:
+    outcome = _search(field, tmp_path, {}, calibrated=False, precisions=("int8", "weight_int8"))
+    count = sum(one.reason == "it needs calibration data" for one in outcome.findings.untried)
+    assert count
+    assert any(
+        line.startswith(f"{count} candidates were not tried, as they need calibration data: give --calibration")
+        for line in outcome.findings.warnings
+    )
+
+
+def test_a_layer_to_keep_that_there_is_none_of_ends_the_search(field: Field, tmp_path: Path) -> None:
+    ground = replace(field.ground(tmp_path / "s", _SLOW_OTHERS), base=Options(float_layers=("nosuch",)))
+    with pytest.raises(InputError, match="no layer 'nosuch' in the tflite file to keep in float; it has "):
+        Hunt(ground).run()
 
 
 def test_what_time_does_not_reach_is_listed(field: Field, tmp_path: Path) -> None:

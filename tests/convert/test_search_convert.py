@@ -13,7 +13,7 @@ from edgepack.benchmarks.zoo import make_model
 from edgepack.convert import Search, convert_model
 from edgepack.convert.report import Report
 from edgepack.runtime.choose import choose
-from edgepack.runtime.errors import ConvertError
+from edgepack.runtime.errors import ConvertError, DataError
 from edgepack.runtime.pack import Pack
 from tests.convert.conftest import Toy
 
@@ -104,6 +104,11 @@ def test_a_budget_that_nobody_meets_writes_nothing(toy: Toy, tmp_path: Path) -> 
             search=Search(max_size=10),
         )  # fmt: skip
     assert not (tmp_path / "toy.onnx").exists()
+
+
+def test_precisions_that_all_need_calibration_data_are_refused_without(toy: Toy, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="precision int8, int16x8 needs calibration data: pass --calibration"):
+        convert_model(toy.path, tmp_path / "toy.onnx", precisions=("int8", "int16x8"), search=Search())
 
 
 @pytest.mark.parametrize(
