@@ -106,6 +106,11 @@ def candidates(
     return tuple(dict.fromkeys(found))
 
 
+def candidate_of(target: str, precision: str, options: Mapping[str, Any]) -> Candidate:
+    """The candidate of a format, the name of a precision, and the options that are not the default."""
+    return Candidate(target, Scheme(find(precision), msgspec.convert(options, Options)))
+
+
 def most_of(target: str) -> int:
     """How many candidates there are at most in a format; 0 for one that there is none of."""
     return len(_TABLE.get(target, ()))

@@ -14,12 +14,12 @@ from edgepack.convert.precisions import find
 from edgepack.convert.prove import Proof
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.search.asked import Search
-from edgepack.convert.search.candidates import Candidate, candidates, in_turn, without
+from edgepack.convert.search.candidates import Candidate, candidate_of, candidates, in_turn, without
 from edgepack.convert.search.choice import loses
 from edgepack.convert.search.findings import Untried
 from edgepack.convert.search.front import Standing, front
 from edgepack.convert.search.race import File, Rounds, race
-from edgepack.convert.search.repairs import Mending, Missed, Repair, worth_mending
+from edgepack.convert.search.repairs import Account, Mending, Missed, Repair, allowed, worth_mending
 from edgepack.convert.search.trial import Laboratory, carry_out
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.writers import Writer
@@ -71,6 +71,7 @@ class Hunt:
         self._formats: dict[str, _Format] = {}
         self._refused: list[Tried] = []
         self._done: list[Tried] = []
+        self._unmended: list[Tried] = []
         self.proofs: dict[str, Proof] = {}
         """Of what was tried now, without their sessions."""
         self.mendings: dict[str, Mending] = {}
@@ -82,8 +83,8 @@ class Hunt:
 
     @property
     def tried(self) -> tuple[Tried, ...]:
-        """Every trial of this search, those of an earlier run of it included, in the order of the candidates."""
-        return (*self._refused, *self._done)
+        """Every trial, those of an earlier run included, in their order; then a line for each that nothing mends."""
+        return (*self._refused, *self._done, *self._unmended)
 
     def run(self) -> None:
         """Search until all was tried, or time is up; then time the best together."""
@@ -95,6 +96,8 @@ class Hunt:
             if not waiting:
                 break
             candidate = waiting.pop(0)
+            if any(one.is_of(candidate) for one in self._done):  # mending, or what a trial suggested, came first
+                continue
             reason = self._hindrance(candidate)
             if reason:
                 self.untried.append(Untried(candidate.variant, reason))
@@ -110,7 +113,8 @@ class Hunt:
         """The file of a trial, written again where it does not lie in the store."""
         found = self._laboratory.store.data(tried)
         if found is None:
-            found = self._formats[tried.format].writer(_scheme(tried))
+            scheme = candidate_of(tried.format, tried.precision, tried.options).scheme
+            found = self._formats[tried.format].writer(scheme)
         return found
 
     def _begin(self, target: str) -> tuple[Candidate, ...]:
@@ -148,6 +152,7 @@ class Hunt:
         """The trial of a candidate; one that was made before is taken as it is."""
         known = self._known(candidate)
         if known is not None:
+            known = msgspec.structs.replace(known, mends=mends)
             self._done.append(known)
             return known
         form = self._formats[candidate.target]
@@ -177,61 +182,67 @@ class Hunt:
         left = set(tried.undelegated) - set(plain.undelegated if plain else ())
         known = left & self._formats[tried.format].operators
         more = without(candidate, known) if known else None
-        return [more] if more and not any(one.is_of(more) for one in self._done) else []
+        return [more] if more else []
 
     @property
     def _mendable(self) -> list[tuple[str, Tried]]:
         """By format, what is worth mending; empty where nothing mends."""
         if self._ground.repair is None:
             return []
-        allowed = self._laboratory.question.max_drop
-        found = {
-            target: worth_mending(self._done, target, allowed, self._ground.search.aim) for target in self._formats
-        }
+        max_drop, aim = self._laboratory.question.max_drop, self._ground.search.aim
+        lines = [*self._done, *self._unmended]
+        found = {target: worth_mending(lines, target, max_drop, aim) for target in self._formats}
         return [(target, one) for target, one in found.items() if one is not None]
 
     def _mend(self) -> None:
         """Give precision back to the first that is worth it; one that cannot be mended is a line too."""
-        assert self._ground.repair is not None, "nothing is mendable without"
         target, missed = self._mendable[0]
-        known = self._mended_before(missed)
-        if known is not None:
-            self._done.append(known)
-            return
-        tell = self._telling(f"mending {missed.variant}")
-        scheme = _scheme(missed)
-        left = self._ground.search.budget_seconds * (1 - _FINAL_SHARE) - self.elapsed
-        mending = self._ground.repair(
-            Missed(self._formats[target].writer, scheme, missed, self._laboratory.question, left, tell)
-        )
-        if mending.options is not None:
-            mended = Candidate(target, Scheme(scheme.precision, msgspec.convert(mending.options, Options)))
-            if not any(one.is_of(mended) for one in self._done):
-                tried = self._try(mended, mends=missed.variant)
-                self.mendings[tried.variant] = mending
+        mending = self._mending(target, missed)
+        if mending.options is None:
+            because = f": {mending.reason}" if mending.reason else ""
+            reason = f"no layers were found whose precision would bring back what it loses{because}"
+        else:
+            mended = candidate_of(target, missed.precision, mending.options)
+            twin = next((one for one in self._done if one.is_of(mended)), None)
+            tried = twin or self._try(mended, mends=missed.variant)
+            self.mendings[tried.variant] = mending
+            if twin is None:
                 return
-        reason = f": {mending.reason}" if mending.reason else ""
+            reason = f"what brings back what it loses is {twin.variant}, which was tried already"
         line = Tried(
             variant=f"{missed.variant}-mended", format=target, precision=missed.precision, mends=missed.variant,
-            reasons=(f"no layers were found whose precision would bring back what it loses{reason}",),
+            reasons=(reason,),
         )  # fmt: skip
-        self._done.append(line)
+        self._unmended.append(line)
 
-    def _mended_before(self, missed: Tried) -> Tried | None:
-        """What an earlier run of the search mended it to, if that holds today's budget."""
-        allowed = self._laboratory.question.max_drop
-        return next(
-            (
-                one for one in self._laboratory.store.trials
-                if one.mends == missed.variant and not (one.reasons or loses(one, allowed))
-            ),
-            None,
-        )  # fmt: skip
+    def _mending(self, target: str, missed: Tried) -> Mending:
+        """What mending comes to; what an earlier run of the search knows is not done again."""
+        assert self._ground.repair is not None, "nothing is mendable without"
+        store, question, aim = self._laboratory.store, self._laboratory.question, self._ground.search.aim
+        for account in store.mendings:
+            if account.tells_of(missed.variant, allowed(question), aim) or self._holds(target, missed, account):
+                return account.mending
+        tell = self._telling(f"mending {missed.variant}")
+        begun = self.elapsed
+        left = self._ground.search.budget_seconds * (1 - _FINAL_SHARE) - begun
+        writer, scheme = self._formats[target].writer, candidate_of(target, missed.precision, missed.options).scheme
+        mending = self._ground.repair(Missed(writer, scheme, missed, question, left, tell))
+        if mending.options is not None or self.elapsed - begun < left:  # else a longer budget may find something
+            account = Account(mends=missed.variant, max_drop=allowed(question), aim=aim, mending=mending)
+            store.add_mending(account)
+        return mending
+
+    def _holds(self, target: str, missed: Tried, account: Account) -> bool:
+        """Whether what it was mended to under another budget holds today's."""
+        if account.mends != missed.variant or account.mending.options is None:
+            return False
+        known = self._known(candidate_of(target, missed.precision, account.mending.options))
+        return known is not None and not (known.reasons or loses(known, self._laboratory.question.max_drop))
 
     def _meet(self) -> None:
         """The last rounds: the front of each format and every float32 file, side by side."""
-        allowed = self._laboratory.question.max_drop
-        right = [one for one in self._done if one.of_float32 and not one.reasons and not loses(one, allowed)]
+        max_drop = self._laboratory.question.max_drop
+        right = [one for one in self._done if one.of_float32 and not one.reasons and not loses(one, max_drop)]
         plain = [one for one in self._done if one.precision == "float32" and one.of_float32]
         if not plain or not right:
             return
@@ -279,14 +290,10 @@ class Hunt:
         return lambda more: self._tell(f"{what}: {more}")
 
     def _best_so_far(self) -> str:
-        allowed = self._laboratory.question.max_drop
+        max_drop = self._laboratory.question.max_drop
         right = [
             one for one in self._done
-            if one.of_float32 and one.precision != "float32" and not one.reasons and not loses(one, allowed)
+            if one.of_float32 and one.precision != "float32" and not one.reasons and not loses(one, max_drop)
         ]  # fmt: skip
         best = min(right, key=lambda one: one.of_float32 or 0.0, default=None)
         return f" (best so far: {best.variant}, {best.of_float32:.2f} of float32)" if best else ""
-
-
-def _scheme(tried: Tried) -> Scheme:
-    return Scheme(find(tried.precision), msgspec.convert(tried.options, Options))

@@ -49,6 +49,23 @@ class Mending(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A mending that was done, and what it was held to."""
+
+    mends: str
+    """The trial that lost too much."""
+    max_drop: float
+    """What was allowed to be lost."""
+    aim: Aim
+    mending: Mending
+
+    def tells_of(self, missed: str, max_drop: float, aim: Aim) -> bool:
+        """Whether mending again would come to the same: what a budget does not allow, a tighter one does not either."""
+        if (self.mends, self.aim) != (missed, aim):
+            return False
+        return max_drop == self.max_drop if self.mending.options is not None else max_drop <= self.max_drop
+
+
 Repair = Callable[[Missed], Mending]
 """Finds options that keep the budget, as with more `float_layers`."""
 
@@ -80,14 +97,17 @@ def worth_mending(trials: Iterable[Tried], file_format: str, max_drop: float | N
     return min(missed, key=cost, default=None)
 
 
+def allowed(question: Question) -> float:
+    """What may be lost; where no budget was asked for, what `choose` asks for on a device."""
+    return DEFAULT_DROP if question.max_drop is None else question.max_drop
+
+
 def mend(missed: Missed, *, aim: Aim) -> Mending:
     """Find what holds the budget: other options where they are enough, else as few layers in float as will do.
 
-    Where no budget was asked for, the agreement that `choose` asks for on a device is held. Whatever goes wrong is a
-    reason.
+    Whatever goes wrong is a reason.
     """
-    allowed = DEFAULT_DROP if missed.question.max_drop is None else missed.question.max_drop
-    question = replace(missed.question, max_drop=allowed, give_back=True)
+    question = replace(missed.question, max_drop=allowed(missed.question), give_back=True)
     try:
         held = within_budget(missed.writer, missed.scheme, question, aim=aim, seconds=missed.seconds, tell=missed.tell)
     except EdgepackError as error:

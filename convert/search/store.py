@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from edgepack.convert.search.repairs import Account
 from edgepack.convert.search.tried import Tried
 from edgepack.runtime.errors import OutputError
 from edgepack.runtime.manifest import FORMATS
@@ -27,6 +28,7 @@ class _State(msgspec.Struct, frozen=True):
     key: dict[str, Any]
     """What the trials hold for."""
     trials: tuple[Tried, ...]
+    mendings: tuple[Account, ...] = ()
 
 
 class Store:
@@ -41,14 +43,19 @@ class Store:
     def __init__(self, folder: Path, key: Mapping[str, Any], notes: list[str]) -> None:
         self.folder = folder
         self._key = msgspec.json.decode(msgspec.json.encode(key))
-        self.trials = self._read(notes)
+        state = self._read(notes)
+        self.trials = state.trials
+        self.mendings = state.mendings
 
     def add(self, tried: Tried) -> None:
         """Keep one more trial."""
         self.trials = (*self.trials, tried)
-        self.folder.mkdir(exist_ok=True)
-        state = _State(_VERSION, self._key, self.trials)
-        write_bytes(self._path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
+        self._write()
+
+    def add_mending(self, account: Account) -> None:
+        """Keep what mending came to."""
+        self.mendings = (*self.mendings, account)
+        self._write()
 
     def keep(self, variant: str, file_format: str, data: bytes) -> Path:
         """Keep the file of a trial; where it lies."""
@@ -78,22 +85,28 @@ class Store:
     def _file(self, variant: str, file_format: str) -> Path:
         return self.folder / f"{variant}{FORMATS[file_format]}"
 
-    def _read(self, notes: list[str]) -> tuple[Tried, ...]:
+    def _write(self) -> None:
+        self.folder.mkdir(exist_ok=True)
+        state = _State(_VERSION, self._key, self.trials, self.mendings)
+        write_bytes(self._path, msgspec.json.format(msgspec.json.encode(state), indent=2) + b"\n")
+
+    def _read(self, notes: list[str]) -> _State:
+        anew = _State(_VERSION, self._key, ())
         try:
             state = msgspec.json.decode(self._path.read_bytes(), type=_State)
         except FileNotFoundError:
-            return ()
+            return anew
         except (OSError, msgspec.MsgspecError, RecursionError, UnicodeError) as error:
             notes.append(f"search: {self._path} cannot be read ({error}); it begins anew")
-            return ()
+            return anew
         other = [name for name in {**state.key, **self._key} if state.key.get(name) != self._key.get(name)]
         if state.version != _VERSION or other:
             why = f"other {', '.join(sorted(other))}" if other else f"version {state.version}"
             notes.append(f"search: {self._path} is of a search with {why}; it begins anew")
-            return ()
+            return anew
         if state.trials:
             notes.append(f"search: {len(state.trials)} trials of {self._path} were not done again")
-        return state.trials
+        return state
 
 
 def folder_of(output: str | os.PathLike[str]) -> Path:

@@ -241,6 +241,70 @@ def test_without_anything_to_give_back_the_line_says_so(field: Field, tmp_path: 
     ]
 
 
+def _by_mse(missed: Missed) -> Mending:
+    return Mending(options=msgspec.structs.replace(missed.scheme.options, ranges="mse").said(), notes=("by mse",))
+
+
+def test_what_mending_comes_to_is_not_tried_again_as_a_candidate(field: Field, tmp_path: Path) -> None:
+    now = [0.0]
+
+    def late(done: int, _: str) -> None:  # once int8 was tried, mending is next, and all other ranges wait
+        now[0] = 200.0 if done == 2 else now[0]
+
+    hunt = Hunt(
+        field.ground(
+            tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=_by_mse, progress=late, clock=lambda: now[0],
+            **_strict(field),
+        )
+    )  # fmt: skip
+    hunt.run()
+    assert [(one.mends, one.reasons) for one in hunt.tried if one.options == {"ranges": "mse"}] == [("onnx-int8", ())]
+
+
+def test_mending_that_comes_to_what_was_tried_names_it(field: Field, tmp_path: Path) -> None:
+    hunt = Hunt(field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=_by_mse, **_strict(field)))
+    hunt.run()
+    assert [one.reasons for one in hunt.tried if one.mends] == [
+        ("what brings back what it loses is onnx-int8-mse, which was tried already",)
+    ]
+
+
+def test_what_was_mended_before_ctrl_c_is_not_mended_again(field: Field, tmp_path: Path) -> None:
+    def never(_: Missed) -> Mending:
+        raise AssertionError("it was mended before")
+
+    found = []
+    for repair in (_by_mse, never):
+        ground = field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=repair, **_strict(field))
+        found.append(Hunt(ground))
+        found[-1].run()
+    assert found[0].mendings["onnx-int8-mse"].notes == ("by mse",)
+    assert found[1].mendings == found[0].mendings
+    assert [one.variant for one in found[1].tried] == [one.variant for one in found[0].tried]
+
+
+@pytest.mark.parametrize(
+    ("max_drop", "seconds", "times"),
+    [(1e-9, 0.0, 1), (5e-10, 0.0, 1), (2e-9, 0.0, 2), (1e-9, 500.0, 2)],
+    ids=["same-budget", "tighter", "looser", "time-was-up"],
+)
+def test_mending_in_vain_is_done_again_only_where_it_may_come_to_more(
+    field: Field, tmp_path: Path, max_drop: float, seconds: float, times: int
+) -> None:
+    asked: list[Missed] = []
+    now = [0.0]
+
+    def repair(missed: Missed) -> Mending:
+        asked.append(missed)
+        now[0] += seconds
+        return Mending(reason="none is left")
+
+    for allowed in (1e-9, max_drop):
+        strict = _strict(field) | {"max_drop": allowed, "clock": lambda: now[0]}
+        Hunt(field.ground(tmp_path / "s", _SLOW_OTHERS, targets=("onnx",), repair=repair, **strict)).run()
+    assert len(asked) == times
+
+
 def test_options_that_the_user_fixed_stay(field: Field, tmp_path: Path) -> None:
     ground = field.ground(tmp_path / "s", Times({}), targets=("onnx",))
     hunt = Hunt(replace(ground, base=Options(granularity="per-tensor", float_layers=("dense",))))

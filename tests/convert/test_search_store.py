@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from edgepack.convert.giving_back import Trial
+from edgepack.convert.search.repairs import Account, Mending
 from edgepack.convert.search.store import Store, check_folder, folder_of
 from edgepack.convert.search.tried import Tried
+from edgepack.convert.sensitivity import Sensitivity
 from edgepack.runtime.errors import OutputError
 
 _KEY = {"model": {"sha256": "a"}, "libraries": {"numpy": "2"}}
@@ -28,6 +31,18 @@ def test_trials_are_read_again(folder: Path) -> None:
     trials, notes = _reopened(folder)
     assert trials == (_TRIED,)
     assert notes == [f"search: 1 trials of {folder / 'state.json'} were not done again"]
+
+
+def test_what_mending_came_to_is_read_again(folder: Path) -> None:
+    trial = Trial("plain", {}, 1_000, 0.9, 0.1, 12.5, ("it loses too much",))
+    mending = Mending(
+        options={"float_layers": ["dense"]}, trials=(trial,), sensitivities=(Sensitivity("dense", 7.5, ("MatMul",)),)
+    )
+    account = Account(mends="onnx-int8", max_drop=0.01, aim="size", mending=mending)
+    Store(folder, _KEY, []).add_mending(account)
+    again = Store(folder, _KEY, [])
+    assert again.mendings == (account,)
+    assert again.trials == (_TRIED,)
 
 
 def test_another_model_or_library_begins_anew(folder: Path) -> None:
