@@ -18,7 +18,7 @@ import msgspec
 from edgepack.convert import sensitivity
 from edgepack.convert.options import Options
 from edgepack.convert.precisions import FLOATS
-from edgepack.convert.prove import Proof, Question, lost, open_here, prove
+from edgepack.convert.prove import Proof, Question, drop_reasons, lost, open_here, prove
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, Sensitivity
 from edgepack.convert.writers import Writer
@@ -103,9 +103,9 @@ def within_budget(
         clock: Seconds, monotonic.
 
     Returns:
-        The plain file where it is right, or cannot be helped. Else the chosen one, its proof without reasons; where
-        no file holds the budget, or none of those is faster than float32, the plain one with a reason more, that says
-        the best that was found.
+        The plain file where it is right, or cannot be helped: it does not run, or nothing in it is quantized. Else the
+        chosen one, its proof without reasons; where no file holds the budget, or none of those is faster than float32,
+        the plain one with a reason more, that says the best that was found.
 
     Raises:
         ConvertError: The plain file cannot be written.
@@ -113,7 +113,7 @@ def within_budget(
     data = writer(scheme)
     proof = prove(writer.target, data, scheme.precision, question)
     helped = question.give_back and scheme.precision.name not in FLOATS
-    if not (helped and proof.parity is not None and proof.reasons):
+    if not (helped and proof.reasons and _is_quantized(proof, scheme)):
         return Held(scheme.options, data, proof)
     until = clock() + seconds
     bench = _Bench(writer, scheme, question, tell, lambda: clock() >= until)
@@ -226,7 +226,7 @@ class _Bench:
         """The best file that holds the budget, or None and why there is none; those that hold it are timed."""
         holding = [one for one in self.tried if one.holds]
         if not holding:
-            return None, _best_found(self.tried)
+            return None, self._best_found()
         self._tell("timing what holds the budget")
         float32_us = self._time(holding)
         allowed = [one for one in holding if aim == "size" or (one.trial.p50_us or math.inf) < float32_us]
@@ -247,6 +247,26 @@ class _Bench:
                 one.proof = _closed(one.proof)
         return best, ""
 
+    def _best_found(self) -> str:
+        """What came nearest, where nothing holds: of what lacks the budget alone, or else little beside it."""
+        best = min(
+            self.tried,
+            key=lambda one: (
+                len(self._others(one)), math.inf if one.trial.lost is None else one.trial.lost, -one.snr_db
+            ),
+        )  # fmt: skip
+        others = self._others(best)
+        lacking, but = ("is right", f", but {'; '.join(others)}") if others else ("holds the budget", "")
+        return (
+            f"nothing of {len(self.tried)} files tried {lacking}; the best was {best.trial.what}: {_figures(best)}{but}"
+        )
+
+    def _others(self, tried: _Tried) -> tuple[str, ...]:
+        """Why it does not do beside the budget."""
+        parity, proof = tried.proof.parity, tried.proof
+        losing = drop_reasons(self._question.max_drop, parity, proof.metric) if parity else []
+        return tuple(reason for reason in proof.reasons if reason not in losing)
+
     def _time(self, holding: Sequence[_Tried]) -> float:
         """Write the latency of each into its trial; returns that of float32, measured between them, in µs."""
         row = {name: array[:1] for name, array in self._question.samples.inputs.items()}
@@ -258,6 +278,11 @@ class _Bench:
         for one, timing in zip(holding, others, strict=True):
             one.trial = msgspec.structs.replace(one.trial, p50_us=timing.p50_us)
         return first.p50_us
+
+
+def _is_quantized(proof: Proof, scheme: Scheme) -> bool:
+    """Whether it runs in the precision that was asked for: of what is in float anyway, nothing can be given back."""
+    return proof.parity is not None and proof.census is not None and proof.census.precision == scheme.precision.name
 
 
 def _with_remedies(bench: _Bench, scheme: Scheme, plain: _Tried) -> _Tried:
@@ -318,12 +343,6 @@ def _notes(ranking: Ranking, chosen: _Tried | None) -> tuple[str, ...]:
 
 def _with_reason(proof: Proof, reason: str) -> Proof:
     return replace(proof, reasons=(*proof.reasons, reason), session=None)
-
-
-def _best_found(tried: Sequence[_Tried]) -> str:
-    """What came nearest, for a budget that nothing holds."""
-    best = min(tried, key=lambda one: (math.inf if one.trial.lost is None else one.trial.lost, -one.snr_db))
-    return f"nothing of {len(tried)} files tried holds the budget; the best was {best.trial.what}: {_figures(best)}"
 
 
 def _figures(tried: _Tried) -> str:

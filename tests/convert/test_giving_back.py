@@ -113,12 +113,38 @@ def test_nothing_is_given_back_unless_a_budget_was_asked_for(hard: Hard) -> None
     assert found.proof.reasons
 
 
-def test_a_budget_that_nothing_holds_says_the_best_that_was_found(hard: Hard) -> None:
-    question = hard.question("onnx", 0.01)
-    others = {name: np.roll(array, 1, axis=-1) for name, array in question.reference.items()}  # of another model
-    found = within_budget(hard.writers["onnx"], _INT8, replace(question, reference=others), aim="size")
-    assert found.proof.session is None
+def test_a_budget_that_nothing_holds_says_the_best_that_was_found_and_is_quantized(hard: Hard) -> None:
+    question = hard.question("onnx", 0.0)
+    close = replace(question, samples=replace(question.samples, labels=question.reference))  # no int8 has r2 1
+    found = within_budget(hard.writers["onnx"], _INT8, close, aim="size")
     assert f"nothing of {len(found.trials)} files tried holds the budget; the best was " in found.proof.reasons[-1]
+    assert found.proof.session is None
+    best = [one for one in found.trials if f"the best was {one.what}: " in found.proof.reasons[-1]]
+    assert any("its tensors read float32" in reason for one in found.trials for reason in one.reasons)
+    assert [len(one.reasons) for one in best] == [1]
+    assert best[0].reasons[0].endswith("lost, allowed 0")
+
+
+def test_what_is_wrong_beside_the_budget_is_said_of_the_best(hard: Hard) -> None:
+    question = hard.question("tflite", 0.5)
+    flat = {name: 0.25 + (array - 0.25) / 100 for name, array in question.reference.items()}  # the winner is the same
+    found = within_budget(hard.writers["tflite"], _INT8, replace(question, reference=flat), aim="size")
+    last = found.proof.reasons[-1]
+    best = next(one for one in found.trials if f"the best was {one.what}: " in last)
+    assert last.startswith(f"nothing of {len(found.trials)} files tried is right; ")
+    assert last.endswith(f", but {'; '.join(best.reasons)}")
+
+
+def test_of_a_file_without_anything_quantized_nothing_is_given_back(keras: Any, tmp_path: Path) -> None:
+    values = keras.Input((8,), name="values")
+    model = keras.Model(values, keras.layers.ReLU(name="relu")(values), name="plain")
+    samples = {"values": np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)}
+    report = convert_model(
+        model, tmp_path / "plain.edgepack", targets="tflite", precisions="float32,int8", calibration=samples,
+        max_drop=0.01,
+    )  # fmt: skip
+    assert report.results[1].trials == ()
+    assert report.results[1].reasons == ("int8 was asked, but its tensors read float32: nothing was gained by it",)
 
 
 def test_what_is_being_tried_is_told(hard: Hard) -> None:
