@@ -20,7 +20,7 @@ from edgepack.runtime.manifest import FORMATS
 from edgepack.runtime.pack import SUFFIX
 from edgepack.runtime.writing import check_place, write_bytes
 
-_VERSION = 1
+_VERSION = 2
 
 
 class _State(msgspec.Struct, frozen=True):
