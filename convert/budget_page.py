@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from edgepack import page, plots
-from edgepack.convert.giving_back import Trial
 from edgepack.convert.layer_pages import short_name
 from edgepack.convert.sensitivity import UNHARMED_DB, Sensitivity
+from edgepack.convert.trials import Trial
 
 _COLUMNS = ("file", "metric", "lost", "SNR dB", "size kB", "p50 µs", "verdict")
 _MOST_BARS = 24

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgepack.convert import micro
-from edgepack.convert.giving_back import Trial
 from edgepack.convert.lift import Lifted
 from edgepack.convert.options import Options
 from edgepack.convert.plan import Plan
@@ -14,6 +13,7 @@ from edgepack.convert.precisions import find
 from edgepack.convert.prove import Proof, Question
 from edgepack.convert.report import Report, Result
 from edgepack.convert.sensitivity import Sensitivity
+from edgepack.convert.trials import Trial
 from edgepack.runtime.errors import InputError
 from edgepack.runtime.manifest import (
     FORMAT_VERSION,

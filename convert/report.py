@@ -9,12 +9,12 @@ import msgspec
 
 from edgepack import page, plots
 from edgepack.convert import budget_page, layer_pages, metrics
-from edgepack.convert.giving_back import Trial
 from edgepack.convert.layers import LayerReport
 from edgepack.convert.micro.array import CArray
 from edgepack.convert.search.findings import Findings
 from edgepack.convert.search.shown import sections_of
 from edgepack.convert.sensitivity import Sensitivity
+from edgepack.convert.trials import Trial
 from edgepack.runtime.compare import Parity
 from edgepack.runtime.errors import MissingExtraError
 from edgepack.runtime.manifest import FORMATS, Metric

@@ -7,12 +7,13 @@ from typing import Any
 
 import msgspec
 
-from edgepack.convert.giving_back import Aim, Trial, within_budget
+from edgepack.convert.giving_back import within_budget
 from edgepack.convert.prove import Question
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.search.choice import loses
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.sensitivity import Sensitivity
+from edgepack.convert.trials import Aim, Trial
 from edgepack.convert.writers import Writer
 from edgepack.runtime.choose import DEFAULT_DROP
 from edgepack.runtime.errors import EdgepackError

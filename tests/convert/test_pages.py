@@ -11,13 +11,13 @@ import pytest
 
 from edgepack import page
 from edgepack.convert import budget_page, layer_pages
-from edgepack.convert.giving_back import Trial
 from edgepack.convert.layers import Against, Layer, LayerReport, table
 from edgepack.convert.search import Search
 from edgepack.convert.search.findings import Findings, Line
 from edgepack.convert.search.shown import sections_of
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.sensitivity import Sensitivity
+from edgepack.convert.trials import Trial
 from edgepack.runtime.compare import Parity
 
 _LONG = (

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edgepack.convert.giving_back import Trial
 from edgepack.convert.search.repairs import Account, Mending
 from edgepack.convert.search.store import Store, check_folder, folder_of
 from edgepack.convert.search.tried import Tried
 from edgepack.convert.sensitivity import Sensitivity
+from edgepack.convert.trials import Trial
 from edgepack.runtime.errors import OutputError
 
 _KEY = {"model": {"sha256": "a"}, "libraries": {"numpy": "2"}}
