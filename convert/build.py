@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ from edgepack.convert.source import open_source
 from edgepack.convert.subject import Subject, make_subject
 from edgepack.convert.variants import Progress, build_each, with_latency
 from edgepack.convert.writers import Tools
-from edgepack.runtime.errors import ConvertError, DataError, InputError
+from edgepack.runtime.errors import ConvertError, DataError, InputError, MissingFileError
 from edgepack.runtime.manifest import Card
 from edgepack.runtime.tensor import TensorSpec
 
@@ -123,6 +124,7 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     )  # fmt: skip
     metrics.check_name(metric)
     _check_asked(plan, max_drop, calibrated=calibration is not None, searched=search is not None)
+    _check_files(model, calibration, evaluation)
     if search:
         search.check()
         check_folder(output)
@@ -175,6 +177,14 @@ def convert_model(  # noqa: PLR0913 - keyword-only, each an independent choice o
     if hunted:
         hunted.store.finish()
     return msgspec.structs.replace(report, c_array=c_array)
+
+
+def _check_files(model: Any, calibration: Any, evaluation: Any) -> None:
+    """Refuse what is not there at once: importing TensorFlow takes seconds."""
+    named = (model, "model"), (calibration, "calibration data"), (evaluation, "evaluation data")
+    for given, what in named:
+        if isinstance(given, (str, os.PathLike)) and not os.path.exists(given):
+            raise MissingFileError(Path(given), what)
 
 
 def _check_asked(plan: Plan, max_drop: float | None, *, calibrated: bool, searched: bool) -> None:

@@ -259,7 +259,11 @@ def table(report: LayerReport, rows: Iterable[Layer] | None = None) -> tuple[tup
         "layer", *(["SNR dB"] if compared else []), "gives", "operators", "weights", "activations", "low", "high",
         "saturated", *(["low there", "high there", "types there"] if compared else []),
     )  # fmt: skip
-    return columns, [_cells(one, compared=compared) for one in shown]
+    cells = [_cells(one, compared=compared) for one in shown]
+    gives = columns.index("gives")
+    if any(row[gives] for row in cells):
+        return columns, cells
+    return columns[:gives] + columns[gives + 1 :], [row[:gives] + row[gives + 1 :] for row in cells]
 
 
 def _cells(one: Layer, *, compared: bool) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from edgepack.convert import micro
 from edgepack.convert.options import Options
@@ -98,20 +99,20 @@ def make_plan(  # noqa: PLR0913 - each an independent choice of the user
     if (opset or min_onnxruntime) and "onnx" not in ((bare,) if bare else targets):
         raise InputError("an opset or a version of ONNX Runtime was asked, and no ONNX file is written: leave it out")
     _check_packages((bare,) if bare else targets)
-    _check_options(options or Options(), chosen)
+    _check_options(options or Options(), micro.defaults(output), chosen)
     schemes = tuple(Scheme(one, options or Options()) for one in chosen)
     return Plan(path, as_folder, (bare,) if bare else targets, schemes, batch, shapes, standard, bare, c_array)
 
 
-def _check_options(options: Options, precisions: Sequence[Precision]) -> None:
+def _check_options(options: Options, usual: Mapping[str, Any], precisions: Sequence[Precision]) -> None:
     """Refuse an option that none of the precisions has a use for: it would change nothing, in silence."""
     for name in options.said():
-        if not any(name in one.options for one in precisions):
+        is_usual = name in usual and getattr(options, name) == usual[name]
+        if not is_usual and not any(name in one.options for one in precisions):
             takers = ", ".join(one.name for one in PRECISIONS.values() if name in one.options)
             asked = ", ".join(one.name for one in precisions)
-            raise InputError(
-                f"{name} means nothing to {asked}; it is for {takers}: ask for one of these, or leave it out"
-            )
+            which = "one of these" if "," in takers else "that one"
+            raise InputError(f"{name} means nothing to {asked}; it is for {takers}: ask for {which}, or leave it out")
 
 
 def _several(names: str | Sequence[str]) -> tuple[str, ...]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 _KEPT = "no weights to store: an array with two axes and 256 numbers is the least"
+_UNSIGNED = "activations uint8: kernels take int8"
+_SEVEN_BITS = "reduce_range: no kernel of TFLite saturates with eight bits of weights"
 _BLOCKS = "granularity per-tensor: each block has its scale"
 _FLOAT_ENDS = "io int8: ONNX files take and give float32"
 _MOSTLY_RECURRENT = "models most of whose weights are in LSTM, GRU or RNN: no kernel has calibrated ranges for those"
@@ -54,7 +56,7 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
                 "models without a matrix product or LSTM: dynamic convolutions take four times as long as float32",
             ),
         ),
-        "tflite": Support("hybrid kernels", {"litert": "2.3"}),
+        "tflite": Support("hybrid kernels", {"litert": "2.3"}, refused=(_SEVEN_BITS,)),
     },
     "int8": {
         "onnx": Support(
@@ -62,7 +64,7 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
             _EVERYWHERE,
             refused=(_FLOAT_ENDS, _MOSTLY_RECURRENT),
         ),
-        "tflite": Support("int8 kernels", {"litert": "2.3"}),
+        "tflite": Support("int8 kernels", {"litert": "2.3"}, refused=(_UNSIGNED, _SEVEN_BITS)),
     },
     "int16x8": {
         "onnx": Support(
@@ -70,9 +72,9 @@ FORMATS: Mapping[str, Mapping[str, Support]] = {
             "1.4 to 30 times float32's latency",
             {"onnxruntime": "1.17"},
             unfit={"openvino": "OpenVINO 2026.4 gives wrong numbers for int16, NaN among them"},
-            refused=(_FLOAT_ENDS, _MOSTLY_RECURRENT, "--min-onnxruntime below 1.17 with an opset below 21"),
+            refused=(_MOSTLY_RECURRENT, "--min-onnxruntime below 1.17 with an opset below 21"),
         ),
-        "tflite": Support("int16 kernels", {"litert": "2.3"}),
+        "tflite": Support("int16 kernels", {"litert": "2.3"}, refused=(_SEVEN_BITS,)),
     },
     "weight_int4": {
         "onnx": Support(

@@ -31,6 +31,6 @@ INT16X8 = Precision(
     activation_bits=16,
     tflite=_tflite,
     onnx=_onnx,
-    options=frozenset({"granularity", "symmetric", "reduce_range", "io", "ranges", "float_operators", "float_layers"}),
+    options=frozenset({"granularity", "symmetric", "reduce_range", "ranges", "float_operators", "float_layers"}),
     formats=FORMATS["int16x8"],
 )

@@ -142,6 +142,8 @@ def _options(idea: _Idea, target: str, base: Options, operators: Collection[str]
     if idea.precision == "float32":
         return Options()
     wanted = dict(idea.options)
+    if base.io != "float32" and (idea.heavy_alone or "float_operators" in wanted):
+        return None  # whole numbers from end to end were asked for
     if idea.heavy_alone:
         light = tuple(sorted(set(operators) - _HEAVY[target]))
         if not light:

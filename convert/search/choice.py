@@ -59,7 +59,7 @@ def pick(lines: Sequence[Line], search: Search, *, format_alone: bool = False) -
     if not allowed:
         return None
     if search.aim == "size":
-        return min(_least(allowed, _size, _SAME_SIZE), key=_latency)
+        return min(allowed, key=lambda one: (_size(one), _latency(one)))
     return max(_least(_least(allowed, _latency, _SAME_TIME), _size, _SAME_SIZE), key=lambda one: one.tried.quality)
 
 

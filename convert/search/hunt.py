@@ -176,7 +176,7 @@ class Hunt:
 
     def _after(self, candidate: Candidate, tried: Tried) -> list[Candidate]:
         """What a trial suggests to try next: what XNNPACK left to the interpreter stays in float."""
-        if tried.precision != "int8" or tried.parity is None:
+        if tried.precision != "int8" or tried.parity is None or self._ground.base.io != "float32":
             return []
         plain = next((one for one in self._done if one.variant == f"{tried.format}-float32"), None)
         left = set(tried.undelegated) - set(plain.undelegated if plain else ())

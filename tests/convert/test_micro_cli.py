@@ -29,6 +29,16 @@ def test_a_keras_model_becomes_source_and_a_report(files: Path, run: Run) -> Non
     assert report["c_array"]["keras"]["snr_db"] > 20  # eight bits, three layers
 
 
+@pytest.mark.parametrize("precision", ["float32", "int16x8"])
+def test_other_precisions_are_taken_without_an_option_more(files: Path, run: Run, precision: str) -> None:
+    """What is usual for int8 there, such as whole numbers at both ends, is nothing that was asked of them."""
+    done = run(
+        "convert", files / "toy.keras", "-o", files / f"{precision}.h", "--precision", precision,
+        "--calibration", files / "calibration.npz",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -37,7 +37,7 @@ def test_ready_options_are_checked_too(toy: Toy, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("precisions", "options", "message"),
     [
-        ("float16", {"io": "int8"}, "io means nothing to float16; it is for int8, int16x8: ask for one of these"),
+        ("float16", {"io": "int8"}, "io means nothing to float16; it is for int8: ask for that one, or leave it out"),
         ("float32,float16", {"float_layers": ["dense"]}, "float_layers means nothing to float32, float16; "),
         ("weight_int8", {"ranges": "mse"}, "ranges means nothing to weight_int8; it is for int8, int16x8"),
     ],

@@ -54,7 +54,8 @@ def _numbers(keras: Any) -> Any:
 
 def _lstm(keras: Any) -> Any:
     one = keras.layers
-    return keras.Sequential([keras.Input((9, 13), name="frames"), one.LSTM(48, name="points"), one.Dense(5)])
+    products = [one.Dense(64, activation="relu", name="points"), one.Dense(5)]
+    return keras.Sequential([keras.Input((9, 13), name="frames"), one.LSTM(48), *products])
 
 
 def _gru(keras: Any) -> Any:
@@ -109,7 +110,6 @@ _REFUSED = {
 # (precision, option) -> why that value is refused, whatever the model
 _NEVER = {
     ("int8", "io-int8"): "ONNX files take and give float32",
-    ("int16x8", "io-int8"): "ONNX files take and give float32",
     ("weight_int4", "per-tensor"): "a scale for each block of 32",
 }
 _OPTIONS = {

@@ -118,7 +118,6 @@ REFUSED = {
     "int8": (_WHOLE - {"int8"}, "kernels take int8 activations"),
     "uint8": (_WHOLE, "kernels take int8 activations"),
     "reduced": (_WHOLE, "no kernel of TFLite saturates"),
-    "io-int8": (_WHOLE - {"int8"}, "only int8 takes and gives"),
 }
 
 
