@@ -307,11 +307,11 @@ def test_mending_in_vain_is_done_again_only_where_it_may_come_to_more(
 
 def test_options_that_the_user_fixed_stay(field: Field, tmp_path: Path) -> None:
     ground = field.ground(tmp_path / "s", Times({}), targets=("onnx",))
-    hunt = Hunt(replace(ground, base=Options(granularity="per-tensor", float_layers=("dense",))))
+    hunt = Hunt(replace(ground, base=Options(granularity="per-tensor", float_layers=("quadrant",))))
     hunt.run()
     quantized = [one for one in hunt.tried if one.precision == "int8"]
     assert quantized
     assert all(
-        one.options["granularity"] == "per-tensor" and list(one.options["float_layers"]) == ["dense"]
+        one.options["granularity"] == "per-tensor" and list(one.options["float_layers"]) == ["quadrant"]
         for one in quantized
     )

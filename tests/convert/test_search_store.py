@@ -65,8 +65,8 @@ def test_damage_begins_anew_with_a_note(folder: Path, damage: bytes) -> None:
 
 def test_a_state_of_another_version_begins_anew(folder: Path) -> None:
     path = folder / "state.json"
-    path.write_bytes(path.read_bytes().replace(b'"version": 1', b'"version": 2'))
-    assert _reopened(folder) == ((), [f"search: {path} is of a search with version 2; it begins anew"])
+    path.write_bytes(path.read_bytes().replace(b'"version": 2', b'"version": 99'))
+    assert _reopened(folder) == ((), [f"search: {path} is of a search with version 99; it begins anew"])
 
 
 def test_a_file_that_changed_is_not_the_file_of_the_trial(tmp_path: Path) -> None:
