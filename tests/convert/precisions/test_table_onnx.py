@@ -175,7 +175,10 @@ def test_a_cell_is_a_file_that_is_close_or_a_reason(
     written: Callable[[str], tuple[Writer, Question]], model: str, precision: str, option: str
 ) -> None:
     writer, question = written(model)
-    refusal = _NEVER.get((precision, option)) or _REFUSED.get((model, precision))
+    kinds = {kind for part in writer.parts for kind in part.operators}
+    missing = set(_OPTIONS[option].float_operators or ()) - kinds
+    refusal = "in the onnx file to keep in float" if missing else _NEVER.get((precision, option))
+    refusal = refusal or _REFUSED.get((model, precision))
     try:
         data = writer(Scheme(find(precision), _of(writer, _OPTIONS[option])))
         proof = prove("onnx", data, find(precision), question)

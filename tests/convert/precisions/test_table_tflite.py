@@ -118,6 +118,7 @@ REFUSED = {
     "int8": (_WHOLE - {"int8"}, "kernels take int8 activations"),
     "uint8": (_WHOLE, "kernels take int8 activations"),
     "reduced": (_WHOLE, "no kernel of TFLite saturates"),
+    "per-tensor": ({"weight_int4"}, "a scale for each block of 32"),
 }
 
 
@@ -138,6 +139,11 @@ class Lab:
         plan = make_plan(folder / "model.edgepack", "tflite", "all", "auto", force=False)
         tools = Tools(process._shared, About(edgepack="test", name="model"), self.notes)
         self._writer: Writer = WRITERS["tflite"](plan, source, Stream.of(samples), tools)
+
+    def lacks(self, options: Options) -> bool:
+        """Whether the file has no operators of a kind that is to stay in float."""
+        kinds = {kind for part in self._writer.parts for kind in part.operators}
+        return not kinds.issuperset(options.float_operators or ())
 
     def write(self, precision: str, options: Options) -> Proof:
         if options.float_layers:
@@ -161,6 +167,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], La
 
 def _check(lab: Lab, precision: str, option: str) -> None:
     refusing, reason = REFUSED.get(option, (set(), ""))
+    if lab.lacks(OPTIONS[option]):
+        refusing, reason = _WHOLE, "in the tflite file to keep in float"
     if precision in refusing and find(precision).options & set(OPTIONS[option].said()):  # others leave it out
         with pytest.raises(ConvertError, match=reason):
             lab.write(precision, OPTIONS[option])
