@@ -69,17 +69,28 @@ def _scoped(operation: Any, place: str) -> tuple[str, Callable[..., Any]]:
 
         def opened() -> Any:
             scope = type(operation)._open_name_scope(operation)
-            scope._tf_name_scope = tf.name_scope(f"{place}/")  # the slash at the end: this scope, whatever is open
+            scope._tf_name_scope = tf.name_scope(_absolute(place))
             return scope
 
         return "_open_name_scope", opened
     call = operation.call
 
     def called(*arguments: Any, **named_arguments: Any) -> Any:
-        with tf.name_scope(f"{place}/"):
+        with tf.name_scope(_absolute(place)):
             return call(*arguments, **named_arguments)
 
     return "call", called
+
+
+def _absolute(place: str) -> str:
+    """The scope of a place, whatever is open: it ends with a slash.
+
+    In the body of a loop it has a segment more: what a layer computes there and around it may not share a name in ONNX.
+    """
+    import tensorflow as tf
+
+    around = getattr(tf.compat.v1.get_default_graph(), "outer_graph", None)
+    return f"{place}/inside/" if hasattr(around, "outer_graph") else f"{place}/"
 
 
 def _unwrapped(model: Any) -> Any:

@@ -15,7 +15,7 @@ _FEW = (
     "Dense-3d_softmax", "EinsumDense-heads", "Embedding-mask_zero", "Softmax-masked", "Conv1D-causal_dilation",
     "Conv2D-groups_same_strides", "Conv2DTranspose-strides_same", "SeparableConv2D-multiplier", "MaxPooling3D-same",
     "GlobalAveragePooling2D-keepdims", "LayerNormalization-two_axes", "BatchNormalization-axis1", "Dot-last_cosine",
-    "LSTM-mask_zero_sequences", "GRU-before_last", "Bidirectional-GRU_concat", "ConvLSTM2D-last",
+    "LSTM-mask_zero_sequences", "GRU-before_last", "Bidirectional-GRU_concat", "ConvLSTM2D-last", "ConvLSTM2D-masked",
     "MultiHeadAttention-axes_1_2", "GroupQueryAttention-causal", "Resizing-bilinear_down",
     "TextVectorization-characters",
 )  # fmt: skip
