@@ -32,7 +32,8 @@ def with_room(data: bytes, float32: bytes) -> bytes:
         The file; the same bytes where every bias has room.
     """
     model = tflite_model.read(data)
-    cut = {tflite_model.name(graph, operator): (graph, operator, kind) for graph, operator, kind in _cut_off(model)}
+    found = too_large(model, "int32", _LARGEST)  # where 32 bits end, a bias was cut off
+    cut = {tflite_model.name(graph, operator): (graph, operator, kind) for graph, operator, kind in found}
     if not cut:
         return data
     plain = tflite_model.read(float32)
@@ -41,19 +42,20 @@ def with_room(data: bytes, float32: bytes) -> bytes:
         if here is not None and here[2] == kind:
             weights, bias = (graph.tensors[operator.inputs[place]] for place in _PLACES[kind])
             if tflite_model.is_constant(plain, weights) and tflite_model.is_constant(plain, bias):
-                _widen(model, here, _values(plain, weights, np.float32), _values(plain, bias, np.float32))
+                floats = (tflite_model.values(plain, one, np.float32) for one in (weights, bias))
+                _widen(model, here, *floats)
     return tflite_model.write(model, len(data))
 
 
-def _cut_off(model: Any) -> Iterator[tuple[Any, Any, str]]:
-    """Operators with a bias at the end of what 32 bits hold."""
+def too_large(model: Any, dtype: str, least: int) -> Iterator[tuple[Any, Any, str]]:
+    """Operators with a stored bias of an element type, of which a number is at least so large, with graph and kind."""
     for graph, operator, kind in tflite_model.operators(model):
         place = _PLACES.get(kind, (0, 0))[1]
         if place and len(operator.inputs) > place and operator.inputs[place] >= 0:
             bias = graph.tensors[operator.inputs[place]]
-            if tflite_model.dtypes()[bias.type] == "int32" and tflite_model.is_constant(model, bias):
-                values = _values(model, bias, np.int32).astype(np.int64)
-                if np.abs(values).max(initial=0) >= _LARGEST:
+            if tflite_model.dtypes()[bias.type] == dtype and tflite_model.is_constant(model, bias):
+                values = tflite_model.values(model, bias, np.dtype(dtype).type).astype(np.int64)
+                if np.abs(values).max(initial=0) >= least:
                     yield graph, operator, kind
 
 
@@ -83,7 +85,3 @@ def _store(model: Any, tensor: Any, values: Array, scales: Array) -> None:
     buffer.data = np.frombuffer(values.tobytes(), np.uint8)
     tensor.quantization.scale = scales
     tensor.quantization.zeroPoint = np.zeros(len(scales), np.int64)
-
-
-def _values(model: Any, tensor: Any, dtype: type) -> Array:
-    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(tensor.shape)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from edgepack.runtime.engines.tflite_file import METADATA
+from edgepack.runtime.tensor import Array
 
 
 def read(data: bytes) -> Any:
@@ -65,6 +66,11 @@ def name(graph: Any, operator: Any) -> str:
 def is_constant(model: Any, tensor: Any) -> bool:
     """Whether the file holds the tensor's values."""
     return model.buffers[tensor.buffer].data is not None
+
+
+def values(model: Any, tensor: Any, dtype: type) -> Array:
+    """What the file holds of a constant tensor, in its shape; the array cannot be written to."""
+    return np.frombuffer(bytes(model.buffers[tensor.buffer].data), dtype).reshape(tensor.shape)
 
 
 @cache

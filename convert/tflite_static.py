@@ -8,8 +8,6 @@ some of them depends on their scales: so the quantized file is opened, and what 
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
-import numpy as np
-
 from edgepack.convert import litert_quantizer, tflite_biases, tflite_model
 from edgepack.convert.litert_quantizer import Rule
 from edgepack.convert.setting import Setting
@@ -26,7 +24,6 @@ FLOAT_OPERATORS = (
 )  # fmt: skip
 _INNER = ("CONV_2D", "FULLY_CONNECTED")  # inside loops: these quantize on the fly, and give float as they take it
 _BIASED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
-_BIAS = 2  # where it is among the inputs
 _MOST_BIAS = 2**31
 _ROUNDS = 4  # of giving operators back: one may leave others that need it too
 
@@ -84,20 +81,8 @@ def _written(data: bytes, rules: list[Rule], ranges: Ranges) -> bytes:
 
 def _overflowing(data: bytes) -> set[str]:
     """Names of operators whose bias has more than 32 bits: kernels of int16 activations give zeros then."""
-    model = tflite_model.read(data)
-    return {
-        tflite_model.name(graph, operator)
-        for graph, operator, kind in tflite_model.operators(model)
-        if kind in _BIASED and len(operator.inputs) > _BIAS and _is_large(model, graph, operator.inputs[_BIAS])
-    }
-
-
-def _is_large(model: Any, graph: Any, index: int) -> bool:
-    tensor = graph.tensors[index]
-    if index < 0 or tflite_model.dtypes()[tensor.type] != "int64" or not tflite_model.is_constant(model, tensor):
-        return False
-    values = np.frombuffer(bytes(model.buffers[tensor.buffer].data), np.int64)
-    return bool(np.abs(values).max(initial=0) >= _MOST_BIAS)
+    large = tflite_biases.too_large(tflite_model.read(data), "int64", _MOST_BIAS)
+    return {tflite_model.name(graph, operator) for graph, operator, kind in large if kind in _BIASED}
 
 
 def _left(data: bytes) -> set[str]:

@@ -94,7 +94,7 @@ def _store(model: Any, table: Any, bits: int) -> None:
     if table.type == kind:  # two operators pick from it
         return
     buffer = model.buffers[table.buffer]
-    values = np.frombuffer(bytes(buffer.data), np.float32)
+    values = tflite_model.values(model, table, np.float32).ravel()
     most = 2 ** (bits - 1) - 1
     scale = np.float32(max(float(np.abs(values).max()), np.finfo(np.float32).tiny * most) / most)
     whole = np.clip(np.rint(values / scale), -most, most).astype(np.int8)

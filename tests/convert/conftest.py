@@ -1,14 +1,18 @@
 """Small Keras models, made once: large enough for every precision to mean something, converted in a second."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from edgepack.convert import Report, convert_model
 from edgepack.quiet import import_keras
+
+if TYPE_CHECKING:
+    from tests.convert.spread_models import Hard
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -71,6 +75,15 @@ def files(toy: Toy, tmp_path: Path) -> Path:
     np.savez(tmp_path / "evaluation.npz", **toy.evaluation)
     (tmp_path / "toy.keras").write_bytes(toy.path.read_bytes())
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def hard(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator["Hard"]:
+    """A small net that is hard to quantize, with what writes its files."""
+    from tests.convert.spread_models import opened, spread_net  # it imports from here
+
+    with opened(spread_net(keras), tmp_path_factory.mktemp("spread")) as found:
+        yield found
 
 
 @dataclass(frozen=True)

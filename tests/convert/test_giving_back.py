@@ -1,6 +1,5 @@
 """A file that loses too much comes into its budget, or says the best that was found."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,10 @@ from edgepack.convert.options import Options
 from edgepack.convert.precisions import find
 from edgepack.convert.schemes import Scheme
 from edgepack.runtime.pack import Pack
-from tests.convert.spread_models import TARGETS, Hard, opened, spread_block, spread_net
+from tests.convert.spread_models import TARGETS, Hard, opened, spread_block
 
 _INT8 = Scheme(find("int8"))
 _ALLOWED = 0.01
-
-
-@pytest.fixture(scope="module")
-def hard(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
-    with opened(spread_net(keras), tmp_path_factory.mktemp("spread")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")

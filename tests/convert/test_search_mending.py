@@ -1,8 +1,5 @@
 """A search mends what is fast and loses too much: it comes into the budget, or is told of."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import msgspec
 import pytest
 
@@ -13,16 +10,10 @@ from edgepack.convert.prove import prove
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.search.repairs import Missed, mend
 from edgepack.convert.search.tried import Tried
-from tests.convert.spread_models import TARGETS, Hard, opened, spread_net
+from tests.convert.spread_models import TARGETS, Hard
 
 _INT8 = Scheme(find("int8"))
 _ALLOWED = 0.01
-
-
-@pytest.fixture(scope="module")
-def hard(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
-    with opened(spread_net(keras), tmp_path_factory.mktemp("spread")) as found:
-        yield found
 
 
 def _missed(hard: Hard, target: str, seconds: float) -> Missed:

@@ -13,15 +13,9 @@ from edgepack.convert.precisions import find
 from edgepack.convert.samples import Samples
 from edgepack.convert.schemes import Scheme
 from edgepack.convert.sensitivity import Ranking, rank, some_rows
-from tests.convert.spread_models import TARGETS, Hard, opened, spread_block, spread_net
+from tests.convert.spread_models import TARGETS, Hard, opened, spread_block
 
 _INT8 = Scheme(find("int8"))
-
-
-@pytest.fixture(scope="module")
-def hard(keras: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hard]:
-    with opened(spread_net(keras), tmp_path_factory.mktemp("spread")) as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
